@@ -1,0 +1,1 @@
+"""One module per method: score the rows of a pool, then select."""

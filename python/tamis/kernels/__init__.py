@@ -1,0 +1,1 @@
+"""The compiled operations as documented Python functions, and their slow NumPy reference."""
