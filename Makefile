@@ -1,0 +1,91 @@
+# Every command of the project; `make` alone lists them. What they write (.venv, build, dist,
+# demo-run) is ignored by git. Needed: Python 3.11+ with venv and headers, make, a C++20 compiler.
+# CMake and Ninja come from the package index.
+
+SHELL := bash
+.SHELLFLAGS := -eo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
+# The requirements of one list of pyproject.toml: `build`, or the name of an extra.
+requirements = $(PY) -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+  e = p["project"]["optional-dependencies"] | {"build": p["build-system"]["requires"]}; \
+  print(*e[sys.argv[1]], sep="\n")' $(1)
+install = $(call requirements,$(1)) | $(PIP) install -c constraints.txt -r /dev/stdin $(2)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test wheel bench lint clean FORCE
+
+help:
+	@echo 'make demo   build tamis and deduplicate the sample pool (into demo-run/)'
+	@echo 'make test   build tamis and run the test suite; ARGS="-k name" goes to pytest'
+	@echo 'make bench  compare the kernels with faiss, scikit-learn, torch and numpy; ARGS="..."'
+	@echo 'make wheel  build a manylinux wheel into dist/ and test it in a clean environment'
+	@echo 'make lint   ruff, mypy --strict, clang-format'
+	@echo 'make clean  remove what the other commands wrote, .venv excepted'
+	@echo 'PYTHON=python3.12 chooses the Python that .venv is made with'
+
+# A demo is there to be watched: the finished run is removed, so that each call shows the work.
+demo: $(VENV)/.installed
+	@rm -rf demo-run
+	@$(VENV)/bin/tamis dedup examples/pool --embedding lite0_img --clusters 16 --probes 2 \
+	  --keep 0.7 --out demo-run
+
+test: $(VENV)/.installed $(VENV)/.test
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.installed $(VENV)/.bench
+	@$(PY) bench/run.py $(ARGS)
+
+lint: $(VENV)/.installed $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	find cpp -name '*.h' -o -name '*.cpp' | sort | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+clean:
+	rm -rf build dist demo-run .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -f $(VENV)/.installed $(VENV)/.sources
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print | xargs rm -rf
+
+# --- the environment -------------------------------------------------------------------------
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'tamis needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' \
+	  2>/dev/null || { echo 'Python.h is missing; on Debian and Ubuntu: apt install python3-dev'; \
+	  exit 1; }
+	@command -v $(CXX) >/dev/null \
+	  || { echo 'a C++ compiler is missing; on Debian and Ubuntu: apt install g++'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo 'python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv'; exit 1; }
+
+# The build runs in .venv, with the pinned tools and without isolation, so that a second build
+# recompiles only what changed.
+$(VENV)/.build: constraints.txt pyproject.toml | $(PY)
+	@echo 'installing the build tools into $(VENV)'
+	@$(call install,build,cmake ninja)
+	@touch $@
+
+$(VENV)/.test $(VENV)/.bench $(VENV)/.lint: $(VENV)/.%: constraints.txt pyproject.toml | $(PY)
+	@echo 'installing the $* tools into $(VENV)'
+	@$(call install,$*)
+	@touch $@
+
+# The contents, not the dates, of all that goes into the package decide whether it is built anew.
+$(VENV)/.sources: FORCE | $(PY)
+	@{ find cpp cmake python CMakeLists.txt pyproject.toml README.md LICENSE -type f \
+	  ! -name '*.so' ! -name '*.py[co]' | LC_ALL=C sort | xargs sha256sum; } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(VENV)/.installed: $(VENV)/.sources $(VENV)/.build
+	@echo 'building and installing tamis'
+	@$(PIP) install -c constraints.txt --no-build-isolation .
+	@touch $@
+
+# --- the wheel -------------------------------------------------------------------------------
+
+wheel: $(VENV)/.installed $(VENV)/.test
+	@tools/wheel.sh $(abspath $(PY))

@@ -1,0 +1,40 @@
+"""The wheel file itself; `make wheel` names it in TAMIS_WHEEL and runs these after installing it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import zipfile
+
+import pytest
+
+LARGEST = 4 << 20  # bytes; a jump past this is a library that crept in
+NEWEST_GLIBC = (2, 28)
+
+
+@pytest.fixture
+def wheel() -> pathlib.Path:
+    name = os.environ.get("TAMIS_WHEEL")
+    if not name:
+        pytest.skip("TAMIS_WHEEL names no wheel: run `make wheel`")
+    return pathlib.Path(name)
+
+
+def test_the_wheel_runs_on_old_systems(wheel: pathlib.Path) -> None:
+    tags = re.findall(r"manylinux_(\d+)_(\d+)_x86_64", wheel.name)
+    assert tags, f"{wheel.name} has no manylinux tag"
+    assert min((int(a), int(b)) for a, b in tags) <= NEWEST_GLIBC
+
+
+def test_the_wheel_stays_small(wheel: pathlib.Path) -> None:
+    assert wheel.stat().st_size < LARGEST
+
+
+def test_the_wheel_holds_the_package_and_no_library(wheel: pathlib.Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"tamis"}
+    assert [name for name in names if ".so" in name] == [
+        name for name in names if re.fullmatch(r"tamis/_cpu\.[\w-]+\.so", name)
+    ]
+    assert not [name for name in names if ".libs/" in name]
