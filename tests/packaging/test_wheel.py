@@ -1,4 +1,4 @@
-"""The wheel file itself; `make wheel` names it in TAMIS_WHEEL and runs these after installing it."""
+"""The wheel file itself; `make wheel` names it in TAMIS_WHEEL after installing it."""
 
 from __future__ import annotations
 
