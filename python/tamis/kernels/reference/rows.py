@@ -45,6 +45,7 @@ def canonical(x: npt.ArrayLike) -> tuple[Float16, npt.NDArray[np.bool_]]:
     bad = ~np.isfinite(values).all(axis=1)
     values[bad] = 0.0
     bad |= (values == 0).all(axis=1)
+    values[bad] = 0.0  # +0.0, whatever sign the zeros had
     squared = squared_norms(values)
     taken = all_float16(values) & unit_norm(squared)
     extreme = ~bad & (~np.isfinite(squared) | (squared < TOO_SMALL))
@@ -74,7 +75,7 @@ class ScaledRows(NamedTuple):
 
     rows: Float16
     exponent: int
-    rounding: float  # rms of the rounding errors over the rms of the elements
+    rounding: float  # rms over the rows of |rounding error| / |row|
 
 
 def scaled_rows(x: npt.ArrayLike) -> ScaledRows:
@@ -97,9 +98,11 @@ def scaled_rows(x: npt.ArrayLike) -> ScaledRows:
         exponent = largest + int(power) - int(mantissa == 0.5)
     scaled = np.ldexp(values, -exponent)
     rows = scaled.astype(np.float16)
-    total = float(np.square(scaled).sum())
-    error = float(np.square(scaled - rows.astype(np.float64)).sum())
-    return ScaledRows(rows, exponent, float(np.sqrt(error / total)) if total else 0.0)
+    error = np.sqrt(np.square(scaled - rows.astype(np.float64)).sum(axis=1))
+    norm = np.sqrt(np.square(scaled).sum(axis=1))
+    relative = error[norm > 0] / norm[norm > 0]
+    rounding = float(np.sqrt(np.square(relative).mean())) if len(relative) else 0.0
+    return ScaledRows(rows, exponent, rounding)
 
 
 def as_float64(x: npt.ArrayLike) -> Float64:

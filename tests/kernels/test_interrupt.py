@@ -1,0 +1,100 @@
+"""Long calls let other Python threads run, and Ctrl-C ends them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import tamis
+
+import cases
+
+# Rows of x, rows of y, and a call that would run for minutes.
+LONG_CALLS = {
+    "kmeans": (400_000, 0, "tamis.kmeans(x, 20_000, max_iter=1000, max_points_per_centroid=None)"),
+    "assign": (1_000_000, 500_000, "tamis.assign(x, y)"),
+    "max_cosine": (1_000_000, 0, "tamis.max_cosine(x)"),
+    "pairs_above": (1_000_000, 0, "list(tamis.pairs_above(x, None, 0.99))"),
+}
+PROGRAM = """
+import numpy as np, tamis
+
+def rows(n):
+    rng = np.random.default_rng(n)
+    return tamis.canonical(rng.integers(1, 255, size=(n, 128), dtype=np.uint8) - np.float16(128))[0]
+
+x, y = rows({n}), rows({m})
+print("begun", flush=True)
+{call}
+"""
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_ctrl_c_ends_a_long_call(name: str) -> None:
+    n, m, call = LONG_CALLS[name]
+    program = PROGRAM.format(n=n, m=m, call=call)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n", process.stderr and process.stderr.read()
+        time.sleep(2)  # into the middle of the call
+        assert process.poll() is None, "the call was not long"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode != 0
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_other_python_threads_run_during_a_call() -> None:
+    x = cases.unit_rows(20_000, 256)
+    ticks = 0
+    stop = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not stop.is_set():
+            time.sleep(0.001)
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        for call in (
+            lambda: tamis.max_cosine(x),
+            lambda: tamis.assign(x, x[:5000]),
+            lambda: tamis.kmeans(x, 2000, max_iter=2),
+        ):
+            while ticks == 0:
+                time.sleep(0.001)
+            before = ticks
+            call()
+            assert ticks - before >= 10
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_calls_from_several_python_threads_do_not_mix() -> None:
+    inputs = [cases.mixture(1500, 40, seed) for seed in range(4)]
+    expected = [tamis.max_cosine(x)[1].tolist() for x in inputs]
+    found: list[list[int]] = [[] for _ in inputs]
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            found[number] = tamis.max_cosine(inputs[number])[1].tolist()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
