@@ -1,9 +1,9 @@
 """Seeded inputs shared by the tests and the benchmarks.
 
 Every generator in FAMILIES takes (n, d, seed) and returns float16 rows that are canonical already:
-their norm lies in [1 - 2^-10, 1 + 2^-10], so every kernel takes them as they are. They are the inputs
-that break approximate kernels; `misleading_bfloat16` and `misleading_int8` attack one pass each, with
-candidates whose norm is only near 1.
+their norm lies in [1 - 2^-10, 1 + 2^-10], so every kernel takes them as they are. They are the
+inputs that break approximate kernels; `misleading_bfloat16` and `misleading_int8` attack one pass
+each, with candidates whose norm is only near 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float16]
 Values = npt.NDArray[Any]
 
-# Around the edges of vector registers and tiles, the widths of real encoders, and the largest promised.
+# Around the edges of vector registers and tiles, widths of real encoders, the largest promised.
 DIMS = (
     *(1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65),
     *(100, 257, 384, 512, 768, 1000, 4096),
@@ -96,7 +96,7 @@ def wide_range(n: int, d: int, seed: int = 0) -> Rows:
 
 
 def last_bits(n: int, d: int, seed: int = 0) -> Rows:
-    """Rows equal but for one unit in the last place of one element, the smallest half of the time."""
+    """Rows equal but for one last bit of one element, the smallest element half of the time."""
     rng = np.random.default_rng(seed)
     rows = np.repeat(wide_range(1, d, seed), n, axis=0)
     smallest = int(np.abs(rows[0]).argmin())
@@ -151,9 +151,10 @@ def equidistant(n: int, d: int, seed: int = 0) -> tuple[Rows, Rows]:
 def misleading_bfloat16(n: int, d: int, seed: int = 0) -> tuple[Rows, Rows]:
     """Rows and pairs of candidates whose order flips when the elements are rounded to bfloat16.
 
-    Row r is a pattern of signs, exact in bfloat16. Candidates 2r and 2r + 1 have the row's signs and
-    nearly equal elements. bfloat16 drops the last 3 bits of a float16: in candidate 2r these are 101,
-    rounded up, in candidate 2r + 1 they are 011, rounded down. Yet candidate 2r + 1 is the closer one.
+    Row r is a pattern of signs, exact in bfloat16. Candidates 2r and 2r + 1 have the row's signs
+    and nearly equal elements. bfloat16 drops the last 3 bits of a float16: in candidate 2r these
+    are 101, rounded up, in candidate 2r + 1 they are 011, rounded down. Yet candidate 2r + 1 is the
+    closer one.
     """
     rng = np.random.default_rng(seed)
     bits = canonical16(rng.uniform(0.75, 1.2, size=(n, d))).view(np.uint16)
@@ -181,7 +182,7 @@ def misleading_int8(n: int, d: int, seed: int = 0) -> tuple[Rows, Rows]:
 def _misleading(
     closer: Rows, raised: Rows, lowered: Rows, rng: np.random.Generator
 ) -> tuple[Rows, Rows]:
-    """Build the second candidate of each pair: `raised`, with as many elements lowered as it takes."""
+    """Pair each closer row with a farther one: `raised`, as many elements lowered as it takes."""
     n, d = closer.shape
     farther = raised.copy()
     dot = closer.astype(np.float64).sum(axis=1)
@@ -218,9 +219,9 @@ def zipf(n: int, segments: int, seed: int = 0) -> npt.NDArray[np.int64]:
 
 
 def canonical16(values: Values, *, pinned: int | None = None) -> Rows:
-    """Normalise in float64 and round to float16, a block at a time; element `pinned` stays as it is.
+    """Normalise in float64 and round to float16, a block at a time.
 
-    A pinned element must be too small to matter to the norm.
+    Element `pinned` stays as it is; it must be too small to matter to the norm.
     """
     rows = np.empty(values.shape, dtype=np.float16)
     for start in range(0, len(values), 1 << 14):

@@ -29,7 +29,7 @@ def levels() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def pinned() -> Pin:
-    """`with pinned(isa="avx2", threads=1):` fixes the kernels' choices, which are read at every call."""
+    """`with pinned(isa="avx2", threads=1):` fixes what the kernels read at every call."""
     return _pinned
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-import tamis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference
 
 import cases
+import tamis
 from bits import assert_same_bits
+from tamis.kernels import reference
 
 
 def check(x: Any, centroids: Any, levels: Any, pinned: Any, case: Any, **options: Any) -> None:

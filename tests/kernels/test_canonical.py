@@ -9,14 +9,14 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-import tamis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tamis.kernels import reference
 
 import cases
+import tamis
 from bits import assert_same_bits
+from tamis.kernels import reference
 
 DTYPES = ("float16", "float32", "float64", "bfloat16")
 ANY_ROWS = st.one_of(

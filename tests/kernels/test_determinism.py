@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tamis
 
 import cases
+import tamis
 from bits import assert_same_bits, sha256
 from conftest import ALL_LEVELS
 
@@ -34,7 +34,7 @@ def results(exact: Any) -> dict[str, Callable[[], tuple[Any, ...]]]:
 
     def pairs() -> tuple[Any, ...]:
         blocks = list(tamis.pairs_above(x, offsets, 0.99))
-        return tuple(np.concatenate(part) for part in zip(*blocks))
+        return tuple(np.concatenate(part) for part in zip(*blocks, strict=True))
 
     return {
         "canonical": lambda: tamis.canonical(raw),
@@ -94,7 +94,7 @@ def test_a_segment_does_not_depend_on_the_segments_beside_it(exact: Any) -> None
     cosine, index = tamis.max_cosine(x, offsets)
     keep = exact.greedy_keep(x, offsets, 0.99)
     lowest = exact.components(x, offsets, 0.99)
-    for start, stop in zip(offsets[:-1], offsets[1:]):
+    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
         alone = np.array([0, stop - start])
         part, own = x[start:stop], slice(start, stop)
         assert_same_bits(tamis.max_cosine(part)[0], cosine[own])

@@ -9,9 +9,9 @@ import threading
 import time
 
 import pytest
-import tamis
 
 import cases
+import tamis
 
 # Rows of x, rows of y, and a call that would run for minutes.
 LONG_CALLS = {
@@ -37,19 +37,18 @@ print("begun", flush=True)
 def test_ctrl_c_ends_a_long_call(name: str) -> None:
     n, m, call = LONG_CALLS[name]
     program = PROGRAM.format(n=n, m=m, call=call)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n", process.stderr and process.stderr.read()
-        time.sleep(2)  # into the middle of the call
-        assert process.poll() is None, "the call was not long"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.readline() == "begun\n", process.stderr.read()
+            time.sleep(2)  # into the middle of the call
+            assert process.poll() is None, "the call was not long"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode != 0
     assert errors.rstrip().endswith("KeyboardInterrupt")
 

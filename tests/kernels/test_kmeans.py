@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tamis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference, sample
 
 import cases
+import tamis
 from bits import assert_same_bits
+from tamis.kernels import reference, sample
 
 FIELDS = ("centroids", "labels", "scores", "n_iter", "inertia", "n_train", "converged")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tamis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference
 
 import cases
+import tamis
 from bits import assert_same_bits
+from tamis.kernels import reference
 
 
 def check(x: Any, levels: Any, pinned: Any, case: Any, *arguments: Any, **options: Any) -> None:

@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tamis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference
 
 import cases
+import tamis
 from bits import assert_same_bits
+from tamis.kernels import reference
 
 Blocks = Any
 
 
 def joined(blocks: Blocks) -> tuple[Any, ...]:
     empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    return tuple(np.concatenate(parts) for parts in zip(empty, *blocks))
+    return tuple(np.concatenate(parts) for parts in zip(empty, *blocks, strict=True))
 
 
 def check(x: Any, offsets: Any, threshold: float, case: Any) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference, sample
 
 import cases
+from tamis.kernels import reference, sample
 
 FLOAT64 = st.floats(allow_nan=False, allow_infinity=False)
 TINY_ROWS = st.integers(1, 11).flatmap(
@@ -41,7 +41,9 @@ def ordered(terms: list[float]) -> float:
 
 
 def exact_dot(x: np.ndarray, y: np.ndarray) -> Fraction:
-    return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x, y)), Fraction(0))
+    return sum(
+        (Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x, y, strict=True)), Fraction(0)
+    )
 
 
 def exact_cosine(x: np.ndarray, y: np.ndarray) -> float:
@@ -142,7 +144,7 @@ def test_every_family_is_canonical_and_canonical_is_idempotent(d: int) -> None:
 def test_float64_dots_are_exact_in_any_order(family: str, d: int) -> None:
     rows = cases.FAMILIES[family](6, d, 2)
     units = [[int(Fraction(float(v)) * 2**24) for v in row] for row in rows]
-    exact = [[sum(a * b for a, b in zip(x, y)) for y in units] for x in units]
+    exact = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in units] for x in units]
     rows64 = rows.astype(np.float64)
     assert [[int(v * 2.0**48) for v in line] for line in rows64 @ rows64.T] == exact
     order = np.random.default_rng(0).permutation(d)
@@ -162,7 +164,7 @@ def test_assign_is_the_definition(rows: list[list[int]], centroids: list[list[in
         for r, row in enumerate(x.astype(float)):
             all_scores = []
             for centre in c.astype(float):
-                score = ordered([a * b for a, b in zip(row.tolist(), centre.tolist())])
+                score = ordered([a * b for a, b in zip(row.tolist(), centre.tolist(), strict=True)])
                 if metric == "euclidean":
                     score -= ordered([v * v for v in centre.tolist()]) / 2
                 all_scores.append(score)
@@ -182,7 +184,7 @@ def test_huge_float16_centroids_are_summed_in_the_fixed_order() -> None:
     x = cases.wide_range(4, 33, 0)
     centroids = (cases.wide_range(3, 33, 1).astype(np.float64) * 60000).astype(np.float16)
     labels, dots = reference.assign64(x, centroids)
-    for row, label, dot in zip(x.astype(float), labels, dots):
+    for row, label, dot in zip(x.astype(float), labels, dots, strict=True):
         products = (row * centroids[label].astype(float)).tolist()
         assert dot == ordered(products)
 
@@ -215,7 +217,7 @@ def test_pairs_and_rules_are_the_definition(rows: list[list[int]], threshold: fl
         (i, j) for j in range(n) for i in range(j) if np.float32(exact_cosine(x[i], x[j])) > limit
     ]
     found = list(reference.pairs_above(x, None, threshold))
-    assert [(i, j) for block in found for i, j in zip(block[0], block[1])] == pairs
+    assert [(i, j) for block in found for i, j in zip(block[0], block[1], strict=True)] == pairs
     offsets = np.array([0, n])
     keep: list[bool] = []
     for j in range(n):
@@ -242,7 +244,7 @@ def test_limits_and_another_pool() -> None:
     assert index[0] == -1 and index[6] == 6 or cosine[6] > 1 - 2**-20  # a row may see itself
     i, j = np.array([0, 6, 3]), np.array([4, 4, 0])
     paired = reference.paired_cosine64(x, i, y, j)
-    assert paired.tolist() == [exact_cosine(x[a], y[b]) for a, b in zip(i, j)]
+    assert paired.tolist() == [exact_cosine(x[a], y[b]) for a, b in zip(i, j, strict=True)]
 
 
 @pytest.mark.parametrize("spherical", [True, False])
@@ -273,8 +275,8 @@ def test_kmeans_is_the_definition(seed: int, spherical: bool) -> None:
     for update in range(3):
         updated = []
         for c in range(k):
-            members = [rows[r] for r, lab in zip(train, labels) if lab == c]
-            sums = [sum(column) for column in zip(*members)] or [0.0] * d
+            members = [rows[r] for r, lab in zip(train, labels, strict=True) if lab == c]
+            sums = [sum(column) for column in zip(*members, strict=True)] or [0.0] * d
             by = math.sqrt(ordered([s * s for s in sums])) if spherical else len(members)
             updated.append([float16_of(s / by) for s in sums] if by else centroids[c])
         centroids, n_iter = updated, update + 1
@@ -287,7 +289,9 @@ def test_kmeans_is_the_definition(seed: int, spherical: bool) -> None:
     own = [score(row, centroids[label(row)]) for row in rows]
     assert result.scores.tolist() == np.array(own, dtype=np.float32).tolist()
     inertia = sum(
-        (Fraction(a) - Fraction(b)) ** 2 for row in rows for a, b in zip(row, centroids[label(row)])
+        (Fraction(a) - Fraction(b)) ** 2
+        for row in rows
+        for a, b in zip(row, centroids[label(row)], strict=True)
     )
     assert result.inertia == float(inertia)
 

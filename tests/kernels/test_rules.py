@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tamis.kernels import reference
 
 import cases
 from bits import assert_same_bits
+from tamis.kernels import reference
 
 
 def check(exact: Any, rows: Any, offsets: Any, threshold: float, case: Any) -> None:

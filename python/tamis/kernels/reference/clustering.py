@@ -56,7 +56,10 @@ def kmeans(
     if rows is None:
         scaled = scaled_rows(x)
         if scaled.rounding > LARGEST_ROUNDING and not allow_rounding:
-            raise ValueError(f"rounding to float16 loses {scaled.rounding:.2g} of the elements")
+            raise ValueError(
+                f"rounding to float16 loses {scaled.rounding:.2g} of a row, "
+                "allow_rounding=True accepts that"
+            )
         rows, exponent = scaled.rows, scaled.exponent
     n = len(rows)
     if not 1 <= n_clusters <= n:
