@@ -115,6 +115,20 @@ def small_integers(n: int, d: int, seed: int = 0) -> Rows:
     return canonical16(values)
 
 
+def edge_norms(n: int, d: int, seed: int = 0) -> Rows:
+    """A few directions with every norm that canonical rows may have.
+
+    Along one direction the dot products differ by 2^-9 while the cosines tie or nearly so.
+    """
+    rng = np.random.default_rng(seed)
+    directions = np.concatenate([unit_rows(3, d, seed), one_hot(3, d, seed)])
+    chosen = directions[rng.integers(6, size=n)]
+    factor = rng.choice([1 - 2.0**-10, 1 - 2.0**-11, 1.0, 1 + 2.0**-10], size=(n, 1))
+    rows = (chosen * factor).astype(np.float16)
+    allowed = np.abs(_norms(rows) - 1) <= 2.0**-10
+    return np.where(allowed, rows, chosen)
+
+
 FAMILIES: dict[str, Callable[[int, int, int], Rows]] = {
     "unit_rows": unit_rows,
     "mixture": mixture,
@@ -127,6 +141,7 @@ FAMILIES: dict[str, Callable[[int, int, int], Rows]] = {
     "wide_range": wide_range,
     "last_bits": last_bits,
     "small_integers": small_integers,
+    "edge_norms": edge_norms,
 }
 
 
@@ -203,7 +218,7 @@ def _norms(values: Values) -> npt.NDArray[np.float64]:
 
 
 def ragged(n: int, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Offsets of one giant segment (half of the rows), singletons, empty segments and small ones."""
+    """Offsets of one giant segment (half of the rows), singletons, empty and small segments."""
     rng = np.random.default_rng(seed)
     sizes = [0, n // 2, 0, 0]
     while sum(sizes) < n:

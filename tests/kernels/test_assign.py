@@ -101,6 +101,20 @@ def test_centroids_are_used_as_they_are_given(d: int, dtype: str, levels: Any, p
             check(x, centroids, levels, pinned, scale, metric=metric, top=2)
 
 
+@pytest.mark.parametrize("d", [4097, 20_000])
+def test_widths_beyond_the_promise_are_right_or_refused(d: int, levels: Any, pinned: Any) -> None:
+    x, centroids = cases.mixture(10, d, 1), cases.mixture(10, d, 2)
+    expected = reference.assign(x, centroids)
+    for level in levels:
+        with pinned(isa=level):
+            try:
+                actual = tamis.assign(x, centroids)
+            except ValueError as error:
+                assert str(d) in str(error)
+            else:
+                assert_same_bits(actual, expected, level)
+
+
 def test_centroids_of_very_different_size(levels: Any, pinned: Any) -> None:
     x = cases.mixture(60, 48, 0)
     centroids = np.random.default_rng(0).standard_normal((50, 48))
