@@ -136,9 +136,7 @@ def _score_part(
     _improve(prober_cosine, prober_nearest, probers.first, first, layout.rank)
     high_members, high_probers = first.pick(_high(cosine)), probers.first.pick(_high(prober_cosine))
     yield _with_copies(members, cosine, nearest, [high_members, high_probers], layout.rank)
-    scores = _with_copies(
-        probers, prober_cosine, prober_nearest, [high_members], layout.rank, within=False
-    )
+    scores = _with_copies(probers, prober_cosine, prober_nearest, [high_members], layout.rank)
     yield _best_of_each_row(scores, layout.rank)
 
 
@@ -171,8 +169,6 @@ def _with_copies(
     nearest: Index,
     high: list[Side],
     rank: Index,
-    *,
-    within: bool = True,
 ) -> Scores:
     """Extend the scores of representatives to all rows of the side that they came from.
 
@@ -181,8 +177,6 @@ def _with_copies(
         cosine, nearest: of `families.first`.
         high: rows that a copy may be closer to than to its own family.
         rank: the global order.
-        within: whether rows of the side are compared with one another (members are, probers are
-            not).
     """
     side = families.side
     cosine, nearest = cosine[families.slot], nearest[families.slot]
@@ -190,12 +184,11 @@ def _with_copies(
     if len(copies):
         slots = families.slot[copies]
         copy_cosine, copy_nearest = cosine[copies], nearest[copies]
-        if within:
-            represented, which = np.unique(slots, return_inverse=True)
-            own = families.first.self_cosine(represented)[which]
-            first = families.first.rows[slots]
-            better = _better(own, first, copy_cosine, copy_nearest, rank)
-            copy_cosine[better], copy_nearest[better] = own[better], first[better]
+        represented, which = np.unique(slots, return_inverse=True)
+        own = families.first.self_cosine(represented)[which]
+        first = families.first.rows[slots]
+        better = _better(own, first, copy_cosine, copy_nearest, rank)
+        copy_cosine[better], copy_nearest[better] = own[better], first[better]
         for rows in high:
             near = np.flatnonzero(np.isin(side.segment[copies], rows.segment))
             near_cosine, near_nearest = copy_cosine[near], copy_nearest[near]
