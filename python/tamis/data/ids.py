@@ -205,11 +205,20 @@ def _to_arrow(values: Any) -> pa.Array:
         values = values.cast(values.type.value_type)
     if is_text(values.type) or (pa.types.is_null(values.type) and not len(values)):
         values = values.cast(pa.large_string())
+        _require_utf8(values)
     elif not pa.types.is_integer(values.type):
         raise TypeError(f"expected ids that are all text or all integers, got {values.type}")
     if isinstance(values, pa.ChunkedArray):
         return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
     return values
+
+
+def _require_utf8(texts: pa.Array | pa.ChunkedArray) -> None:
+    # A damaged parquet can hold any bytes in a text column; Arrow looks only when asked.
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        raise PoolError("an id is not valid UTF-8 text") from None
 
 
 def is_text(kind: pa.DataType) -> bool:
