@@ -1,0 +1,42 @@
+// One side of a comparison, and the float64 judge that decides it.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "tamis/array.h"
+
+namespace tamis::cpu {
+
+// Rows to compare. score(i, j) = x_i.y_j / (|x_i| |y_j|) where both sides carry norms, else
+// x_i.y_j - penalty_j.
+struct Operand {
+  int64_t n = 0;
+  int64_t dim = 0;
+  const uint16_t* half = nullptr;   // float16 bits [n x dim]
+  const double* wide = nullptr;     // or float64 [n x dim]
+  const double* norm = nullptr;     // |y| in float64 [n]
+  const double* penalty = nullptr;  // |y|^2 / 2 in float64 [n]
+
+  const uint16_t* half_row(int64_t i) const { return half + i * dim; }
+  const double* wide_row(int64_t i) const { return wide + i * dim; }
+};
+
+// |x| of float16 rows: the square root of the exact |x|^2.
+inline double norm(const Kernels& kernels, const uint16_t* row, int64_t dim, float* scratch) {
+  kernels.widen(row, dim, scratch);
+  return std::sqrt(kernels.dot(scratch, row, dim));
+}
+
+// The score that decides. x is row i of rows as float32 (exact).
+inline double exact_score(const Kernels& kernels, const Operand& rows, const Operand& columns,
+                          const float* x, int64_t i, int64_t j) {
+  const double dot = columns.wide ? kernels.dot_wide(x, columns.wide_row(j), columns.dim)
+                                  : kernels.dot(x, columns.half_row(j), columns.dim);
+  if (columns.norm) return dot / (rows.norm[i] * columns.norm[j]);
+  return columns.penalty ? dot - columns.penalty[j] : dot;
+}
+
+}  // namespace tamis::cpu
