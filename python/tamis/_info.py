@@ -1,0 +1,38 @@
+"""What this installation is and can do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from typing import Any
+
+from tamis import _native
+
+
+def version() -> str:
+    """The installed version of tamis."""
+    return importlib.metadata.version("tamis")
+
+
+EXTRAS = {"torch": "torch", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
+"""Optional modules, and the package that brings each."""
+
+
+def info() -> dict[str, Any]:
+    """Version, instruction sets, threads, optional packages, and why CUDA is absent.
+
+    Example:
+        >>> info()["cpu"]["levels"][0]
+        'scalar'
+    """
+    return {
+        "version": version(),
+        "python": platform.python_version(),
+        "cpu": _native.facts(),
+        "cuda": {"available": False, "reason": _native.CUDA_ABSENT},
+        "extras": {
+            package: importlib.util.find_spec(module) is not None
+            for module, package in EXTRAS.items()
+        },
+    }

@@ -1,0 +1,75 @@
+"""Canonical rows: what every exact decision of tamis is defined on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis._array import as_matrix, blocks
+from tamis._native import bits, cpu
+
+_BAD = 2  # states from here on: zero, not finite
+
+
+def canonical(x: Any) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
+    """L2-normalise rows in float64 and round them once to float16.
+
+    A row whose elements are all float16 numbers and whose norm lies in [1 - 2^-10, 1 + 2^-10] is
+    taken as it is, whatever its dtype. Dots of two canonical rows are exact in float64, in any
+    order; that is what makes results equal on every instruction set and thread count. Rounding
+    float32 rows moves a cosine by about 1e-5 (d = 512: mean 9e-6, 99th percentile 3e-5).
+
+    Args:
+        x: (n, d) float16, bfloat16, float32 or float64; any strides, read-only and memory-mapped
+            arrays too, which are read in blocks.
+
+    Returns:
+        rows: (n, d) float16, a new array. Bad rows are zeros.
+        bad: (n,) bool, True for rows that are zero or hold NaN or Inf.
+
+    Raises:
+        TypeError: x does not hold floating-point numbers.
+        ValueError: x is not 2-D.
+
+    Example:
+        >>> rows, bad = canonical([[3.0, 4.0], [0.0, 0.0]])
+        >>> rows
+        array([[0.6, 0.8],
+               [0. , 0. ]], dtype=float16)
+        >>> bad
+        array([False,  True])
+    """
+    matrix = as_matrix(x)
+    rows = np.empty(matrix.shape, dtype=np.float16)
+    bad = np.empty(len(matrix), dtype=np.bool_)
+    for part, block in blocks(matrix):
+        bad[part] = cpu.canonical(_crossing(block), bits(rows[part])) >= _BAD
+    return rows, bad
+
+
+def canonical_rows(x: Any, name: str = "x") -> npt.NDArray[np.float16]:
+    """The canonical rows of x; x itself, without a copy, where it is canonical already.
+
+    Raises:
+        ValueError: a row is zero or holds NaN or Inf; the text counts them and names the first.
+    """
+    matrix = as_matrix(x, name)
+    if matrix.dtype == np.float16 and matrix.dtype.isnative and matrix.flags.c_contiguous:
+        if matrix.flags.aligned:
+            states = [cpu.canonical(bits(block), None) for _, block in blocks(matrix)]
+            state = np.concatenate(states) if states else np.empty(0, dtype=np.uint8)
+            if not state.any():
+                return np.asarray(matrix)
+    rows, bad = canonical(matrix)
+    if bad.any():
+        raise ValueError(
+            f"{name}: {bad.sum()} of {len(bad)} rows are zero or hold NaN or Inf, the first is row "
+            f"{bad.argmax()}; drop the rows that tamis.canonical marks as bad"
+        )
+    return rows
+
+
+def _crossing(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return bits(block) if block.dtype == np.float16 else block

@@ -1,0 +1,241 @@
+"""Lloyd's k-means with exact labels, sums and inertia."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis._array import as_float64, as_matrix
+from tamis._native import bits, check_device, cpu, halves
+from tamis.kernels import sample
+from tamis.kernels.assign import Metric, ScaledRows, best_centroids, scaled_rows
+from tamis.kernels.canonical import canonical_rows
+
+Init = Literal["random"] | npt.ArrayLike
+
+
+@dataclass(frozen=True)
+class KMeansResult:
+    """What `kmeans` found. Labels, scores and inertia belong to the returned centroids.
+
+    With 3-D input every field has a leading dimension, one entry for each slice.
+
+    Attributes:
+        centroids: float16 (k, d). Euclidean: multiply by 2^exponent for the units of x.
+        labels: int32 (n,), the centroid of each row.
+        scores: float32 (n,), x.c, or x.c - |c|^2 / 2 when Euclidean, in units of the scaled rows.
+        n_iter: updates of the centroids.
+        inertia: sum of |x - c|^2 over all rows, summed exactly and rounded once, in units of the
+            scaled rows.
+        n_train: rows that trained the centroids; fewer than n where they were sampled.
+        converged: whether the last assignment changed no label.
+        exponent: x is about rows * 2^exponent; 0 when spherical.
+        rounding: rms over the rows of |rounding error| / |row|; 0 when spherical.
+    """
+
+    centroids: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    n_iter: int
+    inertia: float
+    n_train: int
+    converged: bool
+    exponent: int = 0
+    rounding: float = 0.0
+
+
+def kmeans(
+    x: Any,
+    n_clusters: int,
+    *,
+    max_iter: int = 20,
+    init: Init = "random",
+    spherical: bool = True,
+    max_points_per_centroid: int | None = 256,
+    seed: int = 0,
+    device: str | None = None,
+    allow_rounding: bool = False,
+) -> KMeansResult:
+    """Cluster rows by Lloyd's algorithm; every bit of the result is defined.
+
+    Spherical: a row belongs to the centroid with the largest x.c, and a centroid is
+    float16(sum / |sum|) of its canonical rows. Otherwise: the largest x.c - |c|^2 / 2, and
+    float16(sum / count). Scores are compared in float64, ties go to the lowest index, and sums of
+    float16 rows are exact, so neither threads nor tiles nor instruction sets can change a bit. A
+    cluster that is empty, or whose sum is zero when spherical, keeps its centroid. It stops when no
+    label changes, or after max_iter updates; a last assignment follows the last update.
+
+    Args:
+        x: (n, d) rows, or (b, n, d): then the result is that of each slice on its own.
+        n_clusters: k, from 1 to n.
+        max_iter: most updates, 0 or more.
+        init: "random" or (k, d) first centroids. Random: training rows in the order of their
+            splitmix64 keys, without copies of a row already chosen while distinct rows remain.
+        spherical: see above. Otherwise x is scaled by one power of two to norms of at most 1 and
+            rounded to float16; zero rows are legal then.
+        max_points_per_centroid: train on the k times this many rows with the smallest keys where
+            there are more (reported as n_train); None trains on all. All rows are always assigned.
+        seed: of the two random choices.
+        device: None, "auto" or "cpu".
+        allow_rounding: accept Euclidean rows that lose more than 2^-10 (rms) by rounding.
+
+    Returns:
+        KMeansResult.
+
+    Raises:
+        ValueError: k out of range, bad rows (counted, the first named), a bad init, or too much
+            rounding.
+
+    Example:
+        >>> x = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
+        >>> result = kmeans(x, 2)
+        >>> bool(result.labels[0] == result.labels[1] != result.labels[2])
+        True
+        >>> result.converged
+        True
+    """
+    check_device(device)
+    matrix = as_matrix(x, dims=(2, 3))
+    options: dict[str, Any] = {
+        "max_iter": _whole(max_iter, "max_iter", 0),
+        "init": init,
+        "spherical": spherical,
+        "max_points_per_centroid": None
+        if max_points_per_centroid is None
+        else _whole(max_points_per_centroid, "max_points_per_centroid", 1),
+        "seed": seed,
+        "allow_rounding": allow_rounding,
+    }
+    n_clusters = _whole(n_clusters, "n_clusters", 1)
+    if matrix.ndim == 3:
+        return _stack([_kmeans(part, n_clusters, **options) for part in matrix])
+    return _kmeans(matrix, n_clusters, **options)
+
+
+def _kmeans(
+    matrix: npt.NDArray[Any],
+    n_clusters: int,
+    *,
+    max_iter: int,
+    init: Init,
+    spherical: bool,
+    max_points_per_centroid: int | None,
+    seed: int,
+    allow_rounding: bool,
+) -> KMeansResult:
+    n = len(matrix)
+    if n_clusters > n:
+        raise ValueError(f"n_clusters must be between 1 and the {n} rows of x, got {n_clusters}")
+    scaled = (
+        ScaledRows(canonical_rows(matrix), 0, 0.0)
+        if spherical
+        else scaled_rows(matrix, allow_rounding=allow_rounding)
+    )
+    train = training_rows(n, n_clusters, max_points_per_centroid, seed)
+    points = scaled if len(train) == n else scaled._replace(rows=scaled.rows[train])
+    if isinstance(init, str):
+        if init != "random":
+            raise ValueError(f'init must be "random" or an array of centroids, got {init!r}')
+        first = initial_rows(points.rows, train, n_clusters, seed)
+        centroids = points.rows[first]
+    else:
+        centroids = _given_centroids(init, n_clusters, scaled, spherical)
+    centroids, n_iter, converged = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
+    # Labels in the units of the scaled rows: the scale is taken out of both sides.
+    labels, scores = best_centroids(
+        scaled._replace(exponent=0), centroids, _metric(spherical), top=1
+    )
+    total = cpu.inertia(bits(scaled.rows), np.ascontiguousarray(labels), bits(centroids))
+    return KMeansResult(
+        centroids,
+        labels,
+        scores.astype(np.float32),
+        n_iter,
+        float(np.ldexp(float(total), -48)),
+        len(train),
+        converged,
+        scaled.exponent,
+        scaled.rounding,
+    )
+
+
+def training_rows(
+    n: int, n_clusters: int, max_points_per_centroid: int | None, seed: int
+) -> npt.NDArray[np.int64]:
+    """The numbers of the rows that train the centroids, ascending."""
+    if max_points_per_centroid is None or n <= max_points_per_centroid * n_clusters:
+        return np.arange(n, dtype=np.int64)
+    return np.sort(sample.smallest(n, max_points_per_centroid * n_clusters, seed, sample.TRAIN))
+
+
+def initial_rows(
+    points: npt.NDArray[np.float16], numbers: npt.NDArray[np.int64], n_clusters: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Which of the training points become the first centroids.
+
+    They come in the order of the INIT keys of their row numbers; copies of one already chosen
+    follow only where there are too few distinct points.
+    """
+    distinct: list[int] = []
+    copies: list[int] = []
+    seen: set[bytes] = set()
+    for point in np.argsort(sample.keys(seed, sample.INIT, numbers), kind="stable").tolist():
+        if len(distinct) == n_clusters:
+            break
+        row = points[point].tobytes()
+        (copies if row in seen else distinct).append(point)
+        seen.add(row)
+    return np.array((distinct + copies)[:n_clusters], dtype=np.int64)
+
+
+def lloyd(
+    points: ScaledRows, centroids: npt.NDArray[np.float16], *, max_iter: int, spherical: bool
+) -> tuple[npt.NDArray[np.float16], int, bool]:
+    """Update centroids until no label changes: (centroids, updates, converged)."""
+    points, metric = points._replace(exponent=0), _metric(spherical)
+    rows = bits(points.rows)
+    n_iter, converged = 0, False
+    labels = best_centroids(points, centroids, metric, top=1)[0] if max_iter else None
+    while labels is not None and n_iter < max_iter and not converged:
+        labels = np.ascontiguousarray(labels)
+        centroids = halves(cpu.update_centroids(rows, labels, bits(centroids), spherical))
+        n_iter += 1
+        previous, labels = labels, best_centroids(points, centroids, metric, top=1)[0]
+        converged = bool(np.array_equal(previous, labels))
+    return centroids, n_iter, converged
+
+
+def _metric(spherical: bool) -> Metric:
+    return "dot" if spherical else "euclidean"
+
+
+def _given_centroids(
+    init: npt.ArrayLike, n_clusters: int, scaled: ScaledRows, spherical: bool
+) -> npt.NDArray[np.float16]:
+    shape = (n_clusters, scaled.rows.shape[1])
+    given = as_matrix(init, "init")
+    if given.shape != shape:
+        raise ValueError(f"init: expected {n_clusters} centroids, shape {shape}, got {given.shape}")
+    if spherical:
+        return canonical_rows(given, "init")
+    with np.errstate(over="ignore"):
+        half = np.ldexp(as_float64(given), -scaled.exponent).astype(np.float16)
+    if not np.isfinite(half).all():
+        raise ValueError("init: expected finite numbers within float16's range of the rows' scale")
+    return half
+
+
+def _whole(value: Any, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def _stack(results: list[KMeansResult]) -> KMeansResult:
+    if not results:
+        raise ValueError("x: expected at least one slice, got a 3-D array with none")
+    parts = {f.name: np.stack([getattr(r, f.name) for r in results]) for f in fields(KMeansResult)}
+    return KMeansResult(**parts)

@@ -1,0 +1,115 @@
+"""The largest cosine inside ragged segments, and the pairs above a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis._array import as_offsets
+from tamis._native import bits, check_device, cpu
+from tamis.kernels.canonical import canonical_rows
+from tamis.kernels.exact import max_cosine64
+
+Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+_ROWS_AT_ONCE = 48
+
+
+def max_cosine(
+    x: Any,
+    offsets: npt.ArrayLike | None = None,
+    *,
+    side: Literal["earlier", "others"] = "earlier",
+    other: Any = None,
+    other_offsets: npt.ArrayLike | None = None,
+    device: str | None = None,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Each row's largest cosine to an earlier row of its segment, and which row that is.
+
+    cosine(x, y) = x.y / (|x| |y|) of canonical rows: the exact dot, one product and one division in
+    float64. Comparisons are made there, ties go to the lowest index, and only then is the cosine
+    rounded to float32. This is the score of SemDeDup (arXiv 2303.09540, Table A7) when segments are
+    clusters in rank order. Memory does not grow with the square of a segment.
+
+    Args:
+        x: (n, d) rows, made canonical first.
+        offsets: int64 (segments + 1,), from 0 to n; segment s is x[offsets[s]:offsets[s + 1]], and
+            may be empty. None: one segment.
+        side: "earlier" rows only, or all "others".
+        other: (m, d) rows to compare with instead; segment s of x with segment s of other.
+        other_offsets: int64 (segments + 1,), from 0 to m. None: one segment.
+        device: None, "auto" or "cpu".
+
+    Returns:
+        cosine: float32 (n,), -inf where there is nothing to compare with.
+        index: int64 (n,), a row number in x (or in other), -1 there.
+
+    Raises:
+        ValueError: bad rows (counted, the first named), or offsets that do not fit.
+
+    Example:
+        >>> cosine, index = max_cosine([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> cosine.round(3).tolist(), index.tolist()
+        ([-inf, 0.0, 0.8], [-1, 0, 1])
+    """
+    check_device(device)
+    if side not in ("earlier", "others"):
+        raise ValueError(f'side must be "earlier" or "others", got {side!r}')
+    rows = canonical_rows(x)
+    bounds = as_offsets(offsets, len(rows), "offsets")
+    if other is None:
+        if other_offsets is not None:
+            raise ValueError("other_offsets: expected other to be given too")
+        cosine, index = max_cosine64(rows, bounds, exclude_self=side == "others")
+    else:
+        columns = canonical_rows(other, "other")
+        if columns.shape[1] != rows.shape[1]:
+            raise ValueError(
+                f"other: expected {rows.shape[1]} dimensions, as x has, got {columns.shape[1]}"
+            )
+        cosine, index = max_cosine64(
+            rows,
+            bounds,
+            other=columns,
+            other_offsets=as_offsets(other_offsets, len(columns), "other_offsets"),
+        )
+    return cosine.astype(np.float32), index
+
+
+def pairs_above(x: Any, offsets: npt.ArrayLike | None, threshold: float) -> Iterator[Block]:
+    """Iterate over the pairs of each segment whose cosine is above a threshold.
+
+    A pair (i, j), i < j, counts iff float32(cosine) > float32(threshold).
+
+    Args:
+        x: (n, d) rows, made canonical first.
+        offsets: int64 (segments + 1,), from 0 to n; None: one segment.
+        threshold: a cosine.
+
+    Yields:
+        Blocks (i int64, j int64, cosine float32), ordered by (j, i) over all blocks; a block holds
+        at most about a million pairs.
+
+    Raises:
+        ValueError: bad rows, offsets that do not fit, or a threshold that is NaN.
+
+    Example:
+        >>> [block] = pairs_above([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]], None, 0.9)
+        >>> [values.round(2).tolist() for values in block]
+        [[1], [2], [0.96]]
+    """
+    if not threshold == threshold:
+        raise ValueError("threshold: expected a number, got NaN")
+    rows = canonical_rows(x)
+    bounds = as_offsets(offsets, len(rows), "offsets")
+    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        for start in range(begin, end, _ROWS_AT_ONCE):
+            blocks: list[Block] = []
+            stop = min(start + _ROWS_AT_ONCE, end)
+            cpu.pairs_above(
+                bits(rows), begin, start, stop, threshold, lambda *block: blocks.append(block)
+            )
+            yield from blocks
