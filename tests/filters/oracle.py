@@ -1,6 +1,7 @@
 """SemDeDup once more in plain Python: integers for dot products, loops for everything else.
 
-It shares no code with the package except the canonical rows, the centroids and the random keys that it is given.
+It shares no code with the package except the canonical rows, the centroids and the random keys that
+it is given.
 """
 
 from __future__ import annotations

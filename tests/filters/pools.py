@@ -1,4 +1,4 @@
-"""Small pools of canonical rows with everything that makes SemDeDup hard: copies, near-copies, parallel rows, ties."""
+"""Small pools of canonical rows that make SemDeDup hard: copies, near-copies, parallel rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from tamis.kernels.canonical import canonical
 
-# Four directions times the lengths that canonical rows may have. Rows of one direction are parallel and not identical, and
-# rounding gives some of them a larger float64 cosine to one another than to themselves (`test_families` checks that).
+# Four directions times the lengths that canonical rows may have. Rows of one direction are parallel
+# and not identical, and rounding gives some of them a larger float64 cosine to one another than to
+# themselves (`test_families` checks that).
 PARALLEL = np.array(
     [
         *([m / 2048, m / 2048] for m in (1447, 1448, 1449)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.filters.oracle import clustering
+from tests.filters.pools import clustered, rows_of
 
 from tamis.filters.semdedup.clusters import (
     EXACT_ROWS,
@@ -13,8 +15,6 @@ from tamis.filters.semdedup.clusters import (
 )
 from tamis.filters.semdedup.source import ArraySource, SelectedRows
 from tamis.kernels.kmeans import kmeans
-from tests.filters.oracle import clustering
-from tests.filters.pools import clustered, rows_of
 
 
 @pytest.mark.parametrize(("n_rows", "k"), [(60, 1), (60, 5), (60, 60), (1300, 3)])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.filters.oracle import cosine, integers
+from tests.filters.pools import PARALLEL, clustered, parallel
 
 from tamis.filters.semdedup import families
 from tamis.filters.semdedup.families import collapse, row_hashes
 from tamis.filters.semdedup.source import ArraySource
 from tamis.filters.semdedup.tiles import Side
-from tests.filters.oracle import cosine, integers
-from tests.filters.pools import PARALLEL, clustered, parallel
 
 
 def a_side(rows: np.ndarray, offsets: list[int], tile_rows: int = 1000) -> Side:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.filters.oracle import order_of
 
 from tamis.filters.semdedup.order import global_ranks, id_ranks
 from tamis.kernels import sample
-from tests.filters.oracle import order_of
 
 HEX = ["ff" * 16, "00" * 16, "0a" * 16, "00" * 16, "7f" * 16]
 IDS: dict[str, list[Any]] = {
@@ -68,9 +68,7 @@ def test_every_order_equals_sorting_in_python(which: str, ids: list[Any] | None)
     dots = rng.choice([-1.0, 0.25, 0.5, 1.0], size=200)
     values = rng.choice([1.0, -2.0, 3.0, np.nan], size=200) if which in ("asc", "desc") else None
     keys = sample.keys(3, sample.ORDER, range(200)).tolist()
-    rank = global_ranks(
-        which, dots=dots, id_rank=id_ranks(ids, 200), seed=3, values=values
-    )
+    rank = global_ranks(which, dots=dots, id_rank=id_ranks(ids, 200), seed=3, values=values)
     plain = None if values is None else [None if np.isnan(v) else v for v in values]
     expected = order_of(which, dots.tolist(), ids or list(range(200)), keys=keys, values=plain)
     assert np.argsort(rank).tolist() == expected
@@ -84,7 +82,9 @@ def test_easy_is_hard_backwards() -> None:
 
 
 def test_random_depends_on_the_seed() -> None:
-    ranks = [global_ranks("random", dots=np.zeros(50), id_rank=np.arange(50), seed=s) for s in (0, 1)]
+    ranks = [
+        global_ranks("random", dots=np.zeros(50), id_rank=np.arange(50), seed=s) for s in (0, 1)
+    ]
     assert (ranks[0] != ranks[1]).any()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.filters.oracle import Oracle, clustering
+from tests.filters.pools import clustered, parallel
 
 from tamis.filters.semdedup.layout import Batch, Layout, batches, make_layout
 from tamis.filters.semdedup.score import (
@@ -13,8 +15,6 @@ from tamis.filters.semdedup.score import (
     score_batch,
 )
 from tamis.filters.semdedup.source import ArraySource
-from tests.filters.oracle import Oracle, clustering
-from tests.filters.pools import clustered, parallel
 
 
 def a_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Oracle]:
@@ -29,7 +29,7 @@ def a_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Or
 
 
 def a_shuffled_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Oracle]:
-    """Clusters drawn by lot for each distinct row, so that close rows fall apart and probe one way."""
+    """Clusters drawn by lot for each distinct row: close rows fall apart, and probe one way."""
     rng = np.random.default_rng(seed)
     distinct, which = np.unique(rows.view(np.uint16), axis=0, return_inverse=True)
     drawn = np.argsort(rng.random((len(distinct), k)), axis=1).astype(np.int32)[which.reshape(-1)]

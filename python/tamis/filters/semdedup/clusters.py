@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from tamis.filters.semdedup.source import ArraySource, Doubles, Index, Labels, Rows, RowSource
-from tamis.kernels import sample
+from tamis._native import check_device
+from tamis.filters.semdedup.source import ArraySource, Doubles, Labels, Rows, RowSource
+from tamis.kernels.assign import ScaledRows
 from tamis.kernels.exact import assign64
-from tamis.kernels.kmeans import kmeans
+from tamis.kernels.kmeans import initial_rows, lloyd, training_rows
 
 POINTS_PER_CENTROID = 256
 MAX_ITER = 20
@@ -145,26 +146,16 @@ def fit_clusters(
 
     Memory: plan.n_train rows, which is at most 256 for each cluster.
     """
+    check_device(device)
     n_rows, k = source.shape[0], plan.n_clusters
-    if plan.n_train == n_rows:
-        train = np.arange(n_rows, dtype=np.int64)
-        rows = source.rows if isinstance(source, ArraySource) else source.take(train)
+    train = training_rows(n_rows, k, POINTS_PER_CENTROID, seed)
+    if len(train) == n_rows and isinstance(source, ArraySource):
+        rows = source.rows
     else:
-        train = np.sort(sample.smallest(n_rows, plan.n_train, seed, sample.TRAIN))
         rows = source.take(train)
-    # kmeans draws its first centroids by the rows' numbers in the whole pool, which only this
-    # function knows.
-    init = rows[_initial_rows(rows, sample.keys(seed, sample.INIT, train), k)]
-    result = kmeans(
-        rows,
-        k,
-        max_iter=MAX_ITER,
-        init=init,
-        max_points_per_centroid=None,
-        seed=seed,
-        device=device,
-    )
-    return Clusters(result.centroids, result.n_iter, result.converged)
+    first = rows[initial_rows(rows, train, k, seed)]
+    points = ScaledRows(rows, 0, 0.0)
+    return Clusters(*lloyd(points, first, max_iter=MAX_ITER, spherical=True))
 
 
 def assign_clusters(source: RowSource, centroids: Rows, *, n_probes: int = 0) -> Assignment:
@@ -189,22 +180,6 @@ def assign_block(
     if n_probes == 0:
         return top, dots, np.empty((len(rows), 0), dtype=np.int32)
     return top[:, 0].copy(), dots[:, 0].copy(), top[:, 1:].copy()
-
-
-def _initial_rows(rows: Rows, keys: np.ndarray[Any, np.dtype[np.uint64]], n_clusters: int) -> Index:
-    """Positions in key order, skipping copies of one already chosen unless there are too few
-    distinct rows.
-    """
-    distinct: list[int] = []
-    copies: list[int] = []
-    seen: set[bytes] = set()
-    for position in np.argsort(keys).tolist():
-        if len(distinct) == n_clusters:
-            break
-        bits = rows[position].tobytes()
-        (copies if bits in seen else distinct).append(position)
-        seen.add(bits)
-    return np.array((distinct + copies)[:n_clusters], dtype=np.int64)
 
 
 def _costs(n_rows: int, dim: int, n_clusters: int, probes: int) -> tuple[float, float, float]:

@@ -103,7 +103,8 @@ def _better(
 ) -> Mask:
     # Where both cosines are -inf both rows are -1, and neither is earlier.
     is_earlier: Mask = rank[nearest] < rank[old_nearest]
-    return (cosine > old_cosine) | ((cosine == old_cosine) & is_earlier)
+    better: Mask = (cosine > old_cosine) | ((cosine == old_cosine) & is_earlier)
+    return better
 
 
 def open_members(source: RowSource, layout: Layout, part: Batch, row_budget: int) -> Side:
