@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.run.snapshot import snapshot
 
 from tamis.errors import ChangedError, RunError
 from tamis.run import atomic
@@ -21,7 +22,6 @@ from tamis.run.directory import RunDirectory
 from tamis.run.inputs import InputFile, fingerprint, input_changes, input_records
 from tamis.run.journal import Journal
 from tamis.run.recipe import config_hash, recipe_changes, to_toml
-from tests.run.snapshot import snapshot
 
 RECIPE = {"eps": 0.1, "keep": None, "kmeans": {"clusters": 16, "seed": 0}}
 

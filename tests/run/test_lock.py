@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.run.snapshot import snapshot
 
 import tamis
 from tamis.errors import LockedError
 from tamis.run.directory import RunDirectory
 from tamis.run.lock import RunLock
-from tests.run.snapshot import snapshot
 
 HOLDER = """
 import sys, time
