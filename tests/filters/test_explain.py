@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.filters.oracle import Oracle, clustering
+from tests.filters.layouts import nearest_clusters
+from tests.filters.oracle import Oracle
 from tests.filters.pools import clustered, rows_of
 
 from tamis.filters.semdedup.explain import Groups, explain, representatives
@@ -13,17 +14,6 @@ from tamis.filters.semdedup.rules import keep_by_rule
 from tamis.filters.semdedup.score import score_all
 from tamis.filters.semdedup.select import Selection, select, threshold_of
 from tamis.filters.semdedup.source import ArraySource
-
-
-def a_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[ArraySource, Layout, Oracle]:
-    rng = np.random.default_rng(seed)
-    labels, _, probed = clustering(rows, rows[rng.permutation(len(rows))[:k]], probes)
-    order = rng.permutation(len(rows))
-    table = np.array(probed, dtype=np.int32).reshape(len(rows), probes)
-    layout = make_layout(
-        np.array(labels, dtype=np.int32), np.argsort(order).astype(np.int64), k, table
-    )
-    return ArraySource(rows), layout, Oracle(rows, labels, order.tolist(), probed)
 
 
 def check(groups: Groups, layout: Layout, oracle: Oracle, selection: Selection) -> None:
@@ -64,7 +54,9 @@ def check(groups: Groups, layout: Layout, oracle: Oracle, selection: Selection) 
 )
 def test_every_removal_is_explained(choice: dict[str, float], probes: int) -> None:
     for seed in range(3):
-        source, layout, oracle = a_case(clustered(80, 4, seed, spread=0.5), 5, probes, seed)
+        rows = clustered(80, 4, seed, spread=0.5)
+        source = ArraySource(rows)
+        layout, oracle = nearest_clusters(rows, 5, probes, seed=seed)
         cosine, nearest = score_all(source, layout)
         chosen = select(cosine.astype(np.float32), **choice)
         for row_budget in (None, 9):
@@ -110,7 +102,9 @@ def test_a_kept_row_elsewhere_in_the_cluster_saves_from_being_an_orphan() -> Non
 
 def test_greedy_leaves_no_orphans_and_components_name_their_first_row() -> None:
     for seed in range(4):
-        source, layout, oracle = a_case(clustered(90, 3, seed, spread=0.5), 3, 0, seed)
+        rows = clustered(90, 3, seed, spread=0.5)
+        source = ArraySource(rows)
+        layout, oracle = nearest_clusters(rows, 3, seed=seed)
         _, nearest = score_all(source, layout)
         threshold = threshold_of(0.05)
         keep, _ = keep_by_rule(source, layout, "greedy", 0.05)
@@ -141,7 +135,9 @@ def test_long_chains_end_at_their_kept_row() -> None:
 
 
 def test_nothing_removed_gives_an_empty_table() -> None:
-    source, layout, _ = a_case(clustered(20, 4, 0), 2, 0, 0)
+    rows = clustered(20, 4, 0)
+    source = ArraySource(rows)
+    layout, _ = nearest_clusters(rows, 2, seed=0)
     groups = explain(
         source,
         layout,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
-from tests.filters.oracle import Oracle, clustering
+from tests.filters.layouts import nearest_clusters, shuffled_clusters
 from tests.filters.pools import clustered, parallel
 
-from tamis.filters.semdedup.layout import Layout, make_layout
 from tamis.filters.semdedup.recall import Share, recall_sample, residual_duplicates
 from tamis.filters.semdedup.score import score_all
 from tamis.filters.semdedup.select import select
@@ -17,22 +17,12 @@ from tamis.filters.semdedup.source import ArraySource
 from tamis.kernels import sample
 
 
-def a_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Oracle]:
-    rng = np.random.default_rng(seed)
-    labels, _, probed = clustering(rows, rows[rng.permutation(len(rows))[:k]], probes)
-    table = np.array(probed, dtype=np.int32).reshape(len(rows), probes)
-    order = rng.permutation(len(rows))
-    layout = make_layout(
-        np.array(labels, dtype=np.int32), np.argsort(order).astype(np.int64), k, table
-    )
-    return layout, Oracle(rows, labels, order.tolist(), probed)
-
-
 @pytest.mark.parametrize(("k", "probes"), [(1, 0), (6, 0), (6, 1), (12, 3)])
 @pytest.mark.parametrize("block_rows", [1, 13, 1000])
 def test_recall_equals_all_pairs_at_every_eps(k: int, probes: int, block_rows: int) -> None:
-    for rows in (clustered(90, 4, seed=k, spread=0.6), parallel(40, seed=k)):
-        layout, oracle = a_case(rows, k, probes, seed=k)
+    pools = (clustered(90, 4, seed=k, spread=0.6), parallel(40, seed=k))
+    for rows, cluster in product(pools, (nearest_clusters, shuffled_clusters)):
+        layout, oracle = cluster(rows, k, probes, seed=k)
         source = ArraySource(rows, block_rows=block_rows)
         found = recall_sample(source, layout, 30, seed=5, row_budget=block_rows)
         expected_rows = sorted(sample.smallest(len(rows), 30, 5, sample.RECALL).tolist())
@@ -49,7 +39,7 @@ def test_clusters_hide_duplicates_and_probes_find_some() -> None:
     rows = clustered(200, 4, seed=3, spread=1.0, copies=0)
     shares = []
     for k, probes in ((1, 0), (30, 0), (30, 1), (30, 29)):
-        layout, _ = a_case(rows, k, probes, seed=1)
+        layout, _ = nearest_clusters(rows, k, probes, seed=1)
         shares.append(recall_sample(ArraySource(rows), layout, 200).at(0.01).value)
     assert shares[0] == shares[3] == 1.0
     assert shares[1] < shares[2] < 1.0
@@ -58,22 +48,21 @@ def test_clusters_hide_duplicates_and_probes_find_some() -> None:
 @pytest.mark.parametrize("block_rows", [1, 17, 1000])
 def test_residual_counts_kept_rows_with_a_kept_duplicate(block_rows: int) -> None:
     rows = clustered(100, 4, seed=4, spread=0.6)
-    layout, oracle = a_case(rows, 8, 0, seed=0)
+    layout, oracle = nearest_clusters(rows, 8, seed=0)
     source = ArraySource(rows, block_rows=block_rows)
     keep = select(score_all(source, layout)[0].astype(np.float32), eps=0.05).keep
     kept = np.flatnonzero(keep)
-    keys = sample.keys(7, sample.RESIDUAL, kept)
-    chosen = kept[np.argsort(keys)[:25]].tolist()
-    expected = sum(
-        any(keep[b] and b != a and oracle.joined(a, b, 0.05) for b in range(100)) for a in chosen
-    )
-    assert 0 < expected < 25
-    assert residual_duplicates(source, keep, 0.05, 25, seed=7) == Share(expected, 25)
+    left = {a for a in kept for b in kept if a != b and oracle.joined(a, b, 0.05)}
+    assert 0 < len(left) < len(kept)
+    for seed in range(5):
+        keys = sample.keys(seed, sample.RESIDUAL, kept)
+        expected = Share(len(left.intersection(kept[np.argsort(keys)[:25]])), 25)
+        assert residual_duplicates(source, keep, 0.05, 25, seed=seed) == expected
 
 
 def test_in_the_exact_mode_nothing_is_missed_and_nothing_is_left() -> None:
     rows = clustered(150, 4, seed=6)
-    layout, _ = a_case(rows, 1, 0, seed=0)
+    layout, _ = nearest_clusters(rows, 1, seed=0)
     source = ArraySource(rows)
     keep = select(score_all(source, layout)[0].astype(np.float32), eps=0.05).keep
     assert recall_sample(source, layout, 150).at(0.05).value == 1.0
@@ -82,7 +71,7 @@ def test_in_the_exact_mode_nothing_is_missed_and_nothing_is_left() -> None:
 
 def test_one_row_has_no_duplicate() -> None:
     rows = clustered(1, 4, seed=0)
-    layout, _ = a_case(rows, 1, 0, seed=0)
+    layout, _ = nearest_clusters(rows, 1, seed=0)
     found = recall_sample(ArraySource(rows), layout, 10)
     assert found.any_cosine.tolist() == [-math.inf]
     assert found.at(2.0) == Share(0, 0)

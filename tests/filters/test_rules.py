@@ -6,10 +6,11 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from tests.filters.layouts import shuffled_clusters
 from tests.filters.oracle import Oracle
 from tests.filters.pools import clustered, parallel, rows_of
 
-from tamis.filters.semdedup.layout import make_layout
+from tamis.filters.semdedup.layout import Layout, make_layout
 from tamis.filters.semdedup.rules import RULES, check_rule, compare_rules, keep_by_rule
 from tamis.filters.semdedup.score import score_all
 from tamis.filters.semdedup.select import select
@@ -19,16 +20,11 @@ from tamis.filters.semdedup.source import ArraySource
 CHAIN = rows_of(np.array([[np.cos(a), np.sin(a)] for a in np.radians([0, 25, 50])]))
 
 
-def a_case(rows: np.ndarray, k: int, seed: int) -> tuple[ArraySource, object, Oracle]:
-    rng = np.random.default_rng(seed)
-    distinct, which = np.unique(rows.view(np.uint16), axis=0, return_inverse=True)
-    labels = rng.integers(k, size=len(distinct))[which.reshape(-1)].astype(np.int32)
-    order = rng.permutation(len(rows))
-    layout = make_layout(labels, np.argsort(order).astype(np.int64), k)
-    return ArraySource(rows), layout, Oracle(rows, labels.tolist(), order.tolist())
+def case_of(rows: np.ndarray, k: int, seed: int) -> tuple[ArraySource, Layout, Oracle]:
+    return ArraySource(rows), *shuffled_clusters(rows, k, seed=seed)
 
 
-def in_order(rows: np.ndarray) -> tuple[ArraySource, object]:
+def in_order(rows: np.ndarray) -> tuple[ArraySource, Layout]:
     return ArraySource(rows), make_layout(
         np.zeros(len(rows), dtype=np.int32), np.arange(len(rows)), 1
     )
@@ -84,7 +80,7 @@ def test_greedy_is_not_monotone() -> None:
 @pytest.mark.parametrize("eps", [0.0, 2e-8, 6e-8, 1e-3, 0.05, 0.3, 1.0, 2.0])
 def test_rules_equal_the_oracle(eps: float, k: int) -> None:
     for rows in (clustered(70, 5, seed=k), parallel(50, seed=k)):
-        source, layout, oracle = a_case(rows, k, seed=int(eps * 1000))
+        source, layout, oracle = case_of(rows, k, seed=int(eps * 1000))
         greedy, none = keep_by_rule(source, layout, "greedy", eps)
         components, component = keep_by_rule(source, layout, "components", eps)
         assert none is None
@@ -105,7 +101,7 @@ def test_rules_equal_the_oracle(eps: float, k: int) -> None:
 
 @pytest.mark.parametrize("row_budget", [1, 3, 10, 40])
 def test_greedy_in_tiles_changes_nothing(row_budget: int) -> None:
-    source, layout, oracle = a_case(clustered(120, 4, seed=9, spread=0.4), 3, seed=1)
+    source, layout, oracle = case_of(clustered(120, 4, seed=9, spread=0.4), 3, seed=1)
     for eps in (0.02, 0.1, 0.4):
         assert keep_by_rule(source, layout, "greedy", eps, row_budget)[0].tolist() == oracle.greedy(
             eps
@@ -113,13 +109,13 @@ def test_greedy_in_tiles_changes_nothing(row_budget: int) -> None:
 
 
 def test_components_of_a_cluster_beyond_the_budget_are_refused() -> None:
-    source, layout, _ = a_case(clustered(50, 4, seed=0, copies=0), 1, seed=0)
+    source, layout, _ = case_of(clustered(50, 4, seed=0, copies=0), 1, seed=0)
     with pytest.raises(ValueError, match="has 50 distinct rows and the budget is 10"):
         keep_by_rule(source, layout, "components", 0.1, 10)
 
 
 def test_comparing_leaves_probes_out() -> None:
-    source, layout, _ = a_case(clustered(60, 4, seed=0), 3, seed=0)
+    source, layout, _ = case_of(clustered(60, 4, seed=0), 3, seed=0)
     probed = ((layout.labels + 1) % 3)[:, None].astype(np.int32)
     probing = make_layout(layout.labels, layout.rank, 3, probed)
     assert compare_rules(source, probing, 0.1) == compare_rules(source, layout, 0.1)

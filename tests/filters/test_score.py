@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.filters.oracle import Oracle, clustering
+from tests.filters.layouts import nearest_clusters, shuffled_clusters
+from tests.filters.oracle import Oracle
 from tests.filters.pools import clustered, parallel
 
-from tamis.filters.semdedup.layout import Batch, Layout, batches, make_layout
+from tamis.filters.semdedup.layout import Batch, batches, make_layout
 from tamis.filters.semdedup.score import (
     empty_scores,
     merge,
@@ -15,28 +16,6 @@ from tamis.filters.semdedup.score import (
     score_batch,
 )
 from tamis.filters.semdedup.source import ArraySource
-
-
-def a_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Oracle]:
-    rng = np.random.default_rng(seed)
-    centroids = rows[rng.permutation(len(rows))[:k]]
-    labels, _, probed = clustering(rows, centroids, probes)
-    order = rng.permutation(len(rows))
-    rank = np.argsort(order).astype(np.int64)
-    table = np.array(probed, dtype=np.int32).reshape(len(rows), probes)
-    layout = make_layout(np.array(labels, dtype=np.int32), rank, k, table)
-    return layout, Oracle(rows, labels, order.tolist(), probed)
-
-
-def a_shuffled_case(rows: np.ndarray, k: int, probes: int, seed: int) -> tuple[Layout, Oracle]:
-    """Clusters drawn by lot for each distinct row: close rows fall apart, and probe one way."""
-    rng = np.random.default_rng(seed)
-    distinct, which = np.unique(rows.view(np.uint16), axis=0, return_inverse=True)
-    drawn = np.argsort(rng.random((len(distinct), k)), axis=1).astype(np.int32)[which.reshape(-1)]
-    labels, probed = drawn[:, 0].copy(), drawn[:, 1 : 1 + probes].copy()
-    order = rng.permutation(len(rows))
-    layout = make_layout(labels, np.argsort(order).astype(np.int64), k, probed)
-    return layout, Oracle(rows, labels.tolist(), order.tolist(), probed.tolist())
 
 
 def check(cosine: np.ndarray, nearest: np.ndarray, oracle: Oracle) -> None:
@@ -49,7 +28,7 @@ def check(cosine: np.ndarray, nearest: np.ndarray, oracle: Oracle) -> None:
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_scores_equal_the_oracle(k: int, probes: int) -> None:
     rows = clustered(150, 6, seed=k)
-    layout, oracle = a_case(rows, k, min(probes, k - 1), seed=probes)
+    layout, oracle = nearest_clusters(rows, k, min(probes, k - 1), seed=probes)
     check(*score_all(ArraySource(rows), layout), oracle)
 
 
@@ -57,7 +36,7 @@ def test_scores_equal_the_oracle(k: int, probes: int) -> None:
 @pytest.mark.parametrize("probes", [0, 2])
 def test_collapse_is_exact_where_parallel_rows_beat_copies(seed: int, probes: int) -> None:
     rows = parallel(70, seed)
-    layout, oracle = a_case(rows, 5, probes, seed)
+    layout, oracle = nearest_clusters(rows, 5, probes, seed=seed)
     check(*score_all(ArraySource(rows), layout), oracle)
 
 
@@ -65,7 +44,7 @@ def test_collapse_is_exact_where_parallel_rows_beat_copies(seed: int, probes: in
 @pytest.mark.parametrize(("k", "probes"), [(2, 1), (3, 1), (4, 2), (8, 3)])
 def test_probes_and_collapse_are_exact_for_any_clusters(k: int, probes: int, seed: int) -> None:
     for rows in (parallel(60, seed), clustered(60, 3, seed)):
-        layout, oracle = a_shuffled_case(rows, k, probes, seed)
+        layout, oracle = shuffled_clusters(rows, k, probes, seed=seed)
         check(*score_all(ArraySource(rows), layout), oracle)
 
 
@@ -73,13 +52,13 @@ def test_probes_and_collapse_are_exact_for_any_clusters(k: int, probes: int, see
 @pytest.mark.parametrize("probes", [0, 2])
 def test_the_memory_budget_changes_nothing(row_budget: int, probes: int) -> None:
     for rows in (clustered(90, 5, seed=1), parallel(60, seed=2)):
-        layout, oracle = a_case(rows, 4, probes, seed=3)
+        layout, oracle = nearest_clusters(rows, 4, probes, seed=3)
         check(*score_all(ArraySource(rows), layout, row_budget), oracle)
 
 
 def test_batches_can_be_scored_in_any_order_and_again() -> None:
     rows = clustered(120, 5, seed=5)
-    layout, oracle = a_case(rows, 7, 2, seed=6)
+    layout, oracle = nearest_clusters(rows, 7, 2, seed=6)
     source = ArraySource(rows)
     units = list(batches(layout, 60))
     assert len(units) > 3
