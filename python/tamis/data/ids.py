@@ -141,7 +141,7 @@ class Ids:
         if self.kind == "string":
             return np.asarray(pc.array_sort_indices(self.values).to_numpy(), np.int64)
         if self.kind == "uid32":
-            return np.lexsort((self.values[:, 1], self.values[:, 0])).astype(np.int64, copy=False)
+            return _argsort_pairs(self.values)
         return np.argsort(self.values, kind="stable")
 
     def rank(self) -> np.ndarray:
@@ -188,6 +188,16 @@ class Ids:
         if self.kind != "uid32":
             raise PoolError(f"expected DataComp uids (32 hexadecimal digits), got {self.kind} ids")
         return np.ascontiguousarray(self.values).view(UID_DTYPE).reshape(-1)
+
+
+def _argsort_pairs(pairs: np.ndarray) -> np.ndarray:
+    high = np.ascontiguousarray(pairs[:, 0])
+    order = np.argsort(high)
+    ordered = high[order]
+    # Random uids differ in their first half, and the fast, unstable sort of it settles the order.
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.lexsort((pairs[:, 1], high))
+    return order
 
 
 def _to_arrow(values: Any) -> pa.Array:

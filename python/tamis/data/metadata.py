@@ -112,7 +112,8 @@ class MetadataFile:
     def _batches(self, column: str) -> Iterator[pa.Array]:
         file = open_parquet(self.path)
         with parquet_errors(self.path):
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
+            # No Arrow threads anywhere: at exit they can outlive what they refer to and crash.
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[column], use_threads=False):
                 yield batch.column(0)
 
     def _names(self) -> str:

@@ -225,13 +225,15 @@ def replacing_parquet(path: Path | str, schema: pa.Schema) -> Iterator[tuple[Any
         (writer, file): `writer.write_table(table)` and `writer.write_batch(batch)` append rows;
         after the block `file.written` holds size and sha256.
     """
+    with replacing(path) as file, parquet_writer(file, schema) as writer:
+        yield writer, file
+
+
+def parquet_writer(file: AtomicFile, schema: pa.Schema) -> Any:
+    """A pyarrow writer into an open file; the same tables always give the same bytes."""
     import pyarrow.parquet as pq
 
-    with (
-        replacing(path) as file,
-        pq.ParquetWriter(file, schema, version="2.6", compression="zstd") as writer,
-    ):
-        yield writer, file
+    return pq.ParquetWriter(file, schema, version="2.6", compression="zstd")
 
 
 def remove_temporaries(folder: Path) -> list[Path]:

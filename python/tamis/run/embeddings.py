@@ -185,7 +185,8 @@ def _open_unit(run: Path, unit: UnitRows) -> tuple[NpyFile, dict[int, str]]:
         return file, {}
     import pyarrow.parquet as pq
 
-    table = pq.read_table(listed)
+    with pq.ParquetFile(listed, pre_buffer=False) as parquet:
+        table = parquet.read(use_threads=False)
     rows, reasons = table.column("row").to_pylist(), table.column("reason").to_pylist()
     return file, {unit.first_row + row: reason for row, reason in zip(rows, reasons, strict=True)}
 
