@@ -10,6 +10,7 @@ from tests.filters.pools import clustered, parallel
 
 from tamis.filters.semdedup.layout import Batch, batches, make_layout
 from tamis.filters.semdedup.score import (
+    Scores,
     empty_scores,
     merge,
     score_all,
@@ -63,10 +64,17 @@ def test_batches_can_be_scored_in_any_order_and_again() -> None:
     units = list(batches(layout, 60))
     assert len(units) > 3
     cosine, nearest = empty_scores(len(rows))
-    for unit in [*reversed(units), *units]:
-        for scores in score_batch(source, layout, unit, 60):
-            assert len(np.unique(scores.rows)) == len(scores.rows)
-            merge(cosine, nearest, scores, layout.rank)
+    parts = [part for unit in units for part in score_batch(source, layout, unit, 60)]
+    for part in [*reversed(parts), *parts]:
+        merge(cosine, nearest, part, layout.rank)
+    check(cosine, nearest, oracle)
+
+    # All candidates at once, several for most rows.
+    columns = (np.concatenate([getattr(p, f) for p in parts]) for f in Scores.__annotations__)
+    everything = Scores(*columns)
+    assert len(np.unique(everything.rows)) < len(everything.rows)
+    cosine, nearest = empty_scores(len(rows))
+    merge(cosine, nearest, everything, layout.rank)
     check(cosine, nearest, oracle)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.conftest import Pin
 from tests.filters.oracle import Oracle, clustering, order_of
 from tests.filters.pools import PARALLEL, clustered, rows_of
 
@@ -219,6 +220,27 @@ def test_results_have_one_type_and_do_not_depend_on_the_layout_of_x(dtype: type)
         assert column.tobytes() == getattr(expected, name).tobytes()
 
 
+def columns_of(dedup: SemDeDup) -> list[bytes]:
+    assert dedup.keep_mask_ is not None
+    assert dedup.groups_ is not None
+    assert dedup.recall_ is not None
+    columns = [dedup.keep_mask_, dedup.max_cosine_, dedup.nearest_, dedup.labels_]
+    columns += [*dedup.groups_.values(), dedup.recall_.sample.any_cosine]
+    return [column.tobytes() for column in [*columns, dedup.recall_.sample.compared_cosine]]
+
+
+def test_no_instruction_set_and_no_thread_count_changes_a_bit(
+    levels: tuple[str, ...], pinned: Pin
+) -> None:
+    x = np.concatenate((raw(700, 33, seed=0), clustered(300, 33, seed=1, spread=0.01)))
+    dedup = SemDeDup(9, eps=0.02, probes=2, recall_sample=100)
+    expected = columns_of(dedup.fit(x))
+    for level in levels:
+        for threads in (1, 3):
+            with pinned(isa=level, threads=threads):
+                assert columns_of(dedup.fit(x)) == expected, (level, threads)
+
+
 def test_parameters_follow_the_habits_of_estimators() -> None:
     dedup = SemDeDup(5, keep=0.5, seed=3)
     assert dedup.get_params() == {
@@ -258,6 +280,7 @@ def test_parameters_follow_the_habits_of_estimators() -> None:
         ({"rule": "greedy", "eps": 0.1, "probes": 1}, "needs probes=0"),
         ({"probes": -1}, "probes must be"),
         ({"recall_sample": -1}, "recall_sample must be"),
+        ({"device": "abacus"}, "abacus"),
     ],
 )
 def test_wrong_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:

@@ -35,7 +35,7 @@ TILE_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Scores:
-    """Candidates for some rows, each row at most once (with probes, again in other batches).
+    """Candidates for some rows; with probes a row may have several, in any batch.
 
     Attributes:
         rows: int64 (m,), row numbers.
@@ -92,10 +92,13 @@ def merge(cosine: Doubles, nearest: Index, scores: Scores, rank: Index) -> None:
 
     The larger cosine wins, then the lower rank of the nearest row.
     """
-    rows = scores.rows
-    better = _better(scores.cosine, scores.nearest, cosine[rows], nearest[rows], rank)
-    cosine[rows[better]] = scores.cosine[better]
-    nearest[rows[better]] = scores.nearest[better]
+    rows, found, where = scores.rows, scores.cosine, scores.nearest
+    # Of several candidates for one row the last is stored, so repeat until none beats what is.
+    while len(rows):
+        better = _better(found, where, cosine[rows], nearest[rows], rank)
+        rows, found, where = rows[better], found[better], where[better]
+        cosine[rows] = found
+        nearest[rows] = where
 
 
 def _better(
@@ -137,16 +140,7 @@ def _score_part(
     _improve(prober_cosine, prober_nearest, probers.first, first, layout.rank)
     high_members, high_probers = first.pick(_high(cosine)), probers.first.pick(_high(prober_cosine))
     yield _with_copies(members, cosine, nearest, [high_members, high_probers], layout.rank)
-    scores = _with_copies(probers, prober_cosine, prober_nearest, [high_members], layout.rank)
-    yield _best_of_each_row(scores, layout.rank)
-
-
-def _best_of_each_row(scores: Scores, rank: Index) -> Scores:
-    """A row that probes several clusters of one batch has a candidate from each: keep the best."""
-    order = np.lexsort((rank[scores.nearest], -scores.cosine, scores.rows))
-    rows = scores.rows[order]
-    order = order[np.concatenate(([True], rows[1:] != rows[:-1]))] if len(rows) else order
-    return Scores(scores.rows[order], scores.cosine[order], scores.nearest[order])
+    yield _with_copies(probers, prober_cosine, prober_nearest, [high_members], layout.rank)
 
 
 def _high(cosine: Doubles) -> Index:

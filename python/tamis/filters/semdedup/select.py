@@ -78,7 +78,7 @@ def check_choice(eps: float | None, keep: float | None, keep_rows: int | None) -
         threshold_of(eps)
     if keep is not None and not 0.0 < keep <= 1.0:
         raise ValueError(f"keep must be in (0, 1], got {keep}")
-    if keep_rows is not None and (int(keep_rows) != keep_rows or keep_rows < 1):
+    if keep_rows is not None and (not isinstance(keep_rows, (int, np.integer)) or keep_rows < 1):
         raise ValueError(f"keep_rows must be a whole number from 1, got {keep_rows}")
 
 
