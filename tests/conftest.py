@@ -14,8 +14,6 @@ from hypothesis import settings
 settings.register_profile("tamis", deadline=None, derandomize=True, database=None)
 settings.load_profile("tamis")
 
-ALL_LEVELS = ("scalar", "avx2", "avx512", "avx512bf16", "avx512vnni")
-
 Pin = Callable[..., AbstractContextManager[None]]
 
 

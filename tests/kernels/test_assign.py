@@ -56,6 +56,10 @@ def test_candidates_that_mislead_a_low_precision_pass(
     check(x, candidates, levels, pinned, "pairs")
     check(x, candidates[::-1], levels, pinned, "reversed", metric="euclidean")
     check(candidates, x, levels, pinned, "candidates as rows")
+    # With every candidate comes its opposite: no common part that a kernel could take away first.
+    few, pairs = mislead(16, d, d + 1)
+    check(few, np.concatenate([pairs, -pairs]), levels, pinned, "opposites")
+    check(few, np.concatenate([-pairs, pairs]), levels, pinned, "opposites", top=3)
 
 
 @pytest.mark.parametrize("d", [1, 5, 64, 100, 512])
@@ -77,6 +81,13 @@ def test_many_tiles(n: int, k: int, d: int, levels: Any, pinned: Any) -> None:
     x = cases.mixture(n, d, 3)
     check(x, cases.mixture(k, d, 4), levels, pinned, "mixture")
     check(x, np.resize(x, (k, d)), levels, pinned, "rows as centroids", metric="euclidean")
+
+
+def test_all_of_many_centroids_in_order(levels: Any, pinned: Any) -> None:
+    for name in ("mixture", "copies"):
+        centroids = cases.FAMILIES[name](700, 24, 6)
+        for top in (300, 700):
+            check(cases.mixture(30, 24, 5), centroids, levels, pinned, name, top=top)
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 8, 20, 57])
@@ -101,18 +112,19 @@ def test_centroids_are_used_as_they_are_given(d: int, dtype: str, levels: Any, p
             check(x, centroids, levels, pinned, scale, metric=metric, top=2)
 
 
-@pytest.mark.parametrize("d", [4097, 20_000])
+@pytest.mark.parametrize("d", [4097, 20_000, 65_536, 70_000])
 def test_widths_beyond_the_promise_are_right_or_refused(d: int, levels: Any, pinned: Any) -> None:
-    x, centroids = cases.mixture(10, d, 1), cases.mixture(10, d, 2)
+    x, centroids = cases.mixture(70, d, 1), cases.mixture(50, d, 2)
+    largest = np.sign(x[:3]) * np.float16(1 / np.sqrt(d))  # the largest sums of 8-bit products
+    x[5:8] = centroids[20:23] = cases.canonical16(largest)
     expected = reference.assign(x, centroids)
     for level in levels:
         with pinned(isa=level):
-            try:
-                actual = tamis.assign(x, centroids)
-            except ValueError as error:
-                assert str(d) in str(error)
+            if d > 65_536:
+                with pytest.raises(ValueError, match="65536"):
+                    tamis.assign(x, centroids)
             else:
-                assert_same_bits(actual, expected, level)
+                assert_same_bits(tamis.assign(x, centroids), expected, level)
 
 
 def test_centroids_of_very_different_size(levels: Any, pinned: Any) -> None:
@@ -124,6 +136,37 @@ def test_centroids_of_very_different_size(levels: Any, pinned: Any) -> None:
     check(x, centroids[20:30].astype(np.float32), levels, pinned, "float32", metric="euclidean")
     large = cases.wide_range(9, 48, 1) * np.float16(60000)
     check(x, large, levels, pinned, "large float16", top=9)
+
+
+def test_centroids_below_the_range_of_float32(levels: Any, pinned: Any) -> None:
+    x = cases.mixture(40, 17, 0)
+    centroids = np.random.default_rng(0).standard_normal((30, 17))
+    for scale in (1e-38, 1e-45, 1e-160, 1e-200):
+        for metric in ("dot", "euclidean"):
+            check(x, centroids * scale, levels, pinned, scale, metric=metric, top=3)
+
+
+def test_centroids_far_larger_than_the_rows(levels: Any, pinned: Any) -> None:
+    x = cases.unit_rows(60, 40, 0)
+    base = np.random.default_rng(0).standard_normal((1, 40)) * 2.0**50
+    noise = np.random.default_rng(1).standard_normal((200, 40))
+    for size in (2.0**26, 2.0**20, 1.0, 2.0**-2):
+        for metric in ("dot", "euclidean"):
+            check(x, base + noise * size, levels, pinned, size, metric=metric)
+            check(x, base + noise * size, levels, pinned, size, metric=metric, top=5)
+
+
+def test_euclidean_rows_of_any_scale(levels: Any, pinned: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, centroids = rng.standard_normal((50, 12)), rng.standard_normal((20, 12))
+    x[3] = 0
+    for scale in (1.0, 2.0**-40, 2.0**30):
+        check(x * scale, centroids * scale, levels, pinned, scale, metric="euclidean", top=2)
+    expected = reference.assign(x, centroids, metric="euclidean")[0]
+    for scale in (2.0**-500, 2.0**500, 2.0**-900):  # here the scores leave float32's range
+        with np.errstate(over="ignore"):
+            labels = tamis.assign(x * scale, centroids * scale, metric="euclidean")[0]
+        assert_same_bits(labels, expected, scale)
 
 
 def test_float64_centroids_that_differ_in_the_last_bit(levels: Any, pinned: Any) -> None:

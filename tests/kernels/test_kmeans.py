@@ -182,7 +182,7 @@ def test_inertia_is_rounded_once() -> None:
 def test_euclidean_rows_of_any_size(levels: Any, pinned: Any) -> None:
     x = np.random.default_rng(0).standard_normal((300, 10)) + 2
     x[7] = x[100] = 0
-    for scale in (1.0, 2.0**-30, 2.0**40):
+    for scale in (1.0, 2.0**-30, 2.0**40, 2.0**-900, 2.0**900):
         scaled = x * scale
         assert_same_bits(
             tamis.kmeans(scaled, 8, spherical=False).labels,
@@ -193,6 +193,26 @@ def test_euclidean_rows_of_any_size(levels: Any, pinned: Any) -> None:
         with pinned(isa=level):
             labels = tamis.kmeans(x, 8, spherical=False).labels
         assert_same_bits(labels, reference.kmeans(x, 8, spherical=False).labels, level)
+
+
+def test_many_rows_in_a_cluster_and_inertia_beyond_64_bits(levels: Any, pinned: Any) -> None:
+    x = cases.mixture(60_000, 3, 1, centres=2)
+    start = np.eye(3, dtype=np.float16)
+    for spherical in (True, False):
+        options: dict[str, Any] = {"spherical": spherical, "max_points_per_centroid": None}
+        check(x, 3, levels, pinned, spherical, init=start, max_iter=3, **options)
+    far = np.tile(np.array([[1, 0]], dtype=np.float16), (70_001, 1))
+    far[:, 1] = cases.SMALLEST * (np.arange(70_001) % 2)
+    start = np.array([[-1, 0]], dtype=np.float16)
+    check(far, 1, levels, pinned, "opposite", init=start, max_iter=0)
+    assert tamis.kmeans(far, 1, init=start, max_iter=0).inertia > 2.0 ** (64 - 48)
+
+
+def test_euclidean_rows_of_very_different_size(levels: Any, pinned: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = cases.mixture(400, 20, 1).astype(np.float64) * np.exp2(rng.uniform(-20, 0, size=(400, 1)))
+    x[5] = x[6] = 0
+    check(x, 25, levels, pinned, max_iter=5, spherical=False, allow_rounding=True)
 
 
 def test_euclidean_rounding_is_refused_unless_allowed() -> None:

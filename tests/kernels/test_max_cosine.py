@@ -51,6 +51,9 @@ def test_candidates_that_mislead_a_low_precision_pass(
     check(np.concatenate([candidates, x]), levels, pinned, "earlier")
     check(np.concatenate([x, candidates[::-1]]), levels, pinned, "others", side="others")
     check(x, levels, pinned, "other", other=candidates)
+    few, pairs = mislead(16, d, d + 1)
+    check(few, levels, pinned, "opposites", other=np.concatenate([pairs, -pairs]))
+    check(np.concatenate([pairs, -pairs, few]), levels, pinned, "earlier opposites")
 
 
 @pytest.mark.parametrize("d", [2, 8, 31, 65, 768])
@@ -141,24 +144,24 @@ def test_float64_cosines_limits_and_pairs(name: str, exact: Any, levels: Any, pi
     own = np.repeat(np.diff(offsets), np.diff(offsets))
     theirs = np.repeat(np.diff(other_offsets), np.diff(offsets))
     i, j = rng.integers(0, 400, 200), rng.integers(0, 300, 200)
+    all_options: tuple[dict[str, Any], ...] = (
+        {},
+        {"exclude_self": True},
+        {"limits": rng.integers(0, own + 1)},
+        {"limits": rng.integers(0, own + 1), "exclude_self": True},
+        {"other": y, "other_offsets": other_offsets},
+        {"other": y, "other_offsets": other_offsets, "limits": rng.integers(0, theirs + 1)},
+    )
+    for options in all_options:
+        expected = reference.max_cosine64(x, offsets, **options)
+        for level in levels:
+            with pinned(isa=level):
+                actual = exact.max_cosine64(x, offsets, **options)
+            assert_same_bits(actual, expected, (level, list(options)))
+    paired = reference.paired_cosine64(x, i, y, j)
     for level in levels:
         with pinned(isa=level):
-            for options in (
-                {},
-                {"exclude_self": True},
-                {"limits": rng.integers(0, own + 1)},
-                {"limits": rng.integers(0, own + 1), "exclude_self": True},
-                {"other": y, "other_offsets": other_offsets},
-                {"other": y, "other_offsets": other_offsets, "limits": rng.integers(0, theirs + 1)},
-            ):
-                assert_same_bits(
-                    exact.max_cosine64(x, offsets, **options),
-                    reference.max_cosine64(x, offsets, **options),
-                    (level, list(options)),
-                )
-            assert_same_bits(
-                exact.paired_cosine64(x, i, y, j), reference.paired_cosine64(x, i, y, j), level
-            )
+            assert_same_bits(exact.paired_cosine64(x, i, y, j), paired, level)
 
 
 def test_inputs_of_every_dtype_and_stride(levels: Any, pinned: Any) -> None:

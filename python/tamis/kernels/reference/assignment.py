@@ -36,11 +36,13 @@ def assign(
     rounded to float32 last.
     """
     if metric == "dot":
-        rows = checked_rows(x).astype(np.float64)
+        labels, scores = best(score_matrix(checked_rows(x), centroids, metric), top)
     else:
-        scaled = scaled_rows(x)
-        rows = np.ldexp(scaled.rows.astype(np.float64), scaled.exponent)
-    labels, scores = best(score_matrix(rows, centroids, metric), top)
+        # Both sides on the rows' scale: a power of two changes no comparison.
+        rows, exponent, _ = scaled_rows(x)
+        given = centroids if exponent == 0 else np.ldexp(as_float64(centroids), -exponent)
+        labels, scores = best(score_matrix(rows, given, metric), top)
+        scores = np.ldexp(scores, 2 * exponent)
     return labels, scores.astype(np.float32)
 
 
@@ -48,11 +50,11 @@ def assign64(
     rows: Float16, centroids16: Float16, *, top: int = 1
 ) -> tuple[npt.NDArray[np.int32], Float64]:
     """Return labels and exact float64 dots of canonical rows with float16 centroids."""
-    return best(score_matrix(rows.astype(np.float64), centroids16, "dot"), top)
+    return best(score_matrix(rows, centroids16, "dot"), top)
 
 
-def score_matrix(rows: Float64, centroids: npt.ArrayLike, metric: str) -> Float64:
-    """Return the float64 scores (n, k) of rows that hold float16 numbers, up to a power of two."""
+def score_matrix(rows: Float16, centroids: npt.ArrayLike, metric: str) -> Float64:
+    """Return the float64 scores (n, k) of rows with norms of at most 1 + 2^-10."""
     is_float16 = np.asarray(centroids).dtype == np.float16
     given = as_float64(centroids)
     if rows.shape[1] != given.shape[1]:
@@ -60,10 +62,12 @@ def score_matrix(rows: Float64, centroids: npt.ArrayLike, metric: str) -> Float6
             f"rows have {rows.shape[1]} dimensions but centroids have {given.shape[1]}"
         )
     squared = squared_norms(given)
+    rows64 = rows.astype(np.float64)
     if is_float16 and squared.max(initial=0.0) <= _EXACT_NORM**2:
-        scores = rows @ given.T  # exact, so in any order
+        scores = rows64 @ given.T  # exact, so in any order
     else:
-        scores = np.array([ordered_sum(row * given) for row in rows]).reshape(len(rows), len(given))
+        scores = np.array([ordered_sum(row * given) for row in rows64])
+        scores = scores.reshape(len(rows), len(given))
     return scores - squared / 2 if metric == "euclidean" else scores
 
 

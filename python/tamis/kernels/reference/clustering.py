@@ -12,7 +12,6 @@ from tamis.kernels.reference.assignment import best, score_matrix
 from tamis.kernels.reference.rows import (
     LARGEST_ROUNDING,
     Float16,
-    Float64,
     as_float64,
     checked_rows,
     scaled_rows,
@@ -72,7 +71,7 @@ def kmeans(
     else:
         centroids = np.ldexp(as_float64(init), -exponent).astype(np.float16)
     metric = "dot" if spherical else "euclidean"
-    points = rows[train].astype(np.float64)
+    points = rows[train]
     labels = best(score_matrix(points, centroids, metric), 1)[0]
     n_iter, converged = 0, False
     while n_iter < max_iter and not converged:
@@ -80,7 +79,7 @@ def kmeans(
         n_iter += 1
         previous, labels = labels, best(score_matrix(points, centroids, metric), 1)[0]
         converged = bool(np.array_equal(previous, labels))
-    labels, scores = best(score_matrix(rows.astype(np.float64), centroids, metric), 1)
+    labels, scores = best(score_matrix(rows, centroids, metric), 1)
     total = inertia(rows, centroids, labels)
     return KMeansResult(
         centroids, labels, scores.astype(np.float32), n_iter, total, len(train), converged
@@ -116,7 +115,7 @@ def initial_rows(
 
 
 def updated(
-    centroids: Float16, points: Float64, labels: npt.NDArray[np.int32], spherical: bool
+    centroids: Float16, points: Float16, labels: npt.NDArray[np.int32], spherical: bool
 ) -> Float16:
     """Return the new centroids: float16(sum / |sum|), or float16(sum / count) when not spherical.
 
@@ -124,7 +123,7 @@ def updated(
     `ordered_sum`. A spherical cluster whose sum is zero, and any empty cluster, keeps its centroid.
     """
     sums = np.zeros(centroids.shape)
-    np.add.at(sums, labels, points)
+    np.add.at(sums, labels, points.astype(np.float64))
     if spherical:
         divisor = np.sqrt(squared_norms(sums))
     else:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from tamis.kernels.reference.cosine import Int64, cosines
 from tamis.kernels.reference.rows import Float16
 
+_BLOCK = 512
+
 
 def greedy_keep(rows: Float16, offsets: Int64, threshold: float) -> npt.NDArray[np.bool_]:
     """Keep a row iff no earlier kept row of its segment has a float32 cosine > threshold."""
@@ -24,19 +26,20 @@ def components(rows: Float16, offsets: Int64, threshold: float) -> Int64:
     lowest = np.arange(len(rows), dtype=np.int64)
     for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
         close = _close(rows[start:stop], threshold)
-        unseen = set(range(stop - start))
-        while unseen:
-            first = min(unseen)
-            reached = {first}
-            frontier = [first]
-            while frontier:
-                neighbours = set(np.flatnonzero(close[frontier.pop()]).tolist()) - reached
-                reached |= neighbours
-                frontier.extend(neighbours)
-            lowest[[start + r for r in reached]] = start + first
-            unseen -= reached
+        unseen = np.ones(stop - start, dtype=np.bool_)
+        while unseen.any():
+            first = int(unseen.argmax())
+            frontier = np.array([first])
+            while len(frontier):
+                unseen[frontier] = False
+                lowest[start + frontier] = start + first
+                frontier = np.flatnonzero(close[frontier].any(axis=0) & unseen)
     return lowest
 
 
 def _close(rows: Float16, threshold: float) -> npt.NDArray[np.bool_]:
-    return np.asarray(cosines(rows, rows).astype(np.float32) > np.float32(threshold))
+    close = np.empty((len(rows), len(rows)), dtype=np.bool_)
+    for start in range(0, len(rows), _BLOCK):
+        block = cosines(rows[start : start + _BLOCK], rows)
+        close[start : start + _BLOCK] = block.astype(np.float32) > np.float32(threshold)
+    return close
