@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,10 @@ def write_clip_retrieval(
 
 def read_all(pool, rows_per_unit: int = 3) -> np.ndarray:
     return np.concatenate([pool.read_embeddings(unit) for unit in pool.units(rows_per_unit)])
+
+
+def saved(array: np.ndarray, **options: bool) -> bytes:
+    """The bytes of a `.npy` of `array`."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()

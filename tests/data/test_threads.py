@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from tests.data.pools import unit_rows, write_datacomp, write_lists
 
 import tamis
-from tests.data.pools import unit_rows, write_datacomp, write_lists
 
 READER = """
 import os, sys

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.run.snapshot import snapshot
 
 from tamis.errors import ChangedError, RunError
@@ -20,8 +18,7 @@ from tamis.run import atomic
 from tamis.run import inputs as run_inputs
 from tamis.run.directory import RunDirectory
 from tamis.run.inputs import InputFile, fingerprint, input_changes, input_records
-from tamis.run.journal import Journal
-from tamis.run.recipe import config_hash, recipe_changes, to_toml
+from tamis.run.recipe import config_hash
 
 RECIPE = {"eps": 0.1, "keep": None, "kmeans": {"clusters": 16, "seed": 0}}
 
@@ -292,54 +289,3 @@ def test_full_disk_at_any_write_then_the_same_command(
             break
     assert len(messages) == broken - 1 >= 8
     assert all("the disk is full" in message for message in messages)
-
-
-class TestJournal:
-    @given(st.integers(0, 200))
-    def test_any_torn_tail_is_cut_off(self, tmp_path_factory, size: int) -> None:
-        path = tmp_path_factory.mktemp("journal") / "j.jsonl"
-        journal = Journal(path)
-        lines = []
-        for index in range(5):
-            journal.append({"index": index})
-            lines.append(path.stat().st_size)
-        os.truncate(path, min(size, lines[-1]))
-        reopened = Journal(path)
-        whole = sum(end <= size for end in lines)
-        assert [record["index"] for record in reopened.records] == list(range(whole))
-        reopened.append({"index": "new"})
-        assert Journal(path).records[-1] == {"index": "new"}
-        assert len(Journal(path).records) == whole + 1
-
-    @pytest.mark.parametrize("tail", [b"\0\0\0\n", b"[]\n", b'{"a": 1', b"\xff\xfe\n"])
-    def test_a_damaged_line_ends_the_journal(self, tmp_path: Path, tail: bytes) -> None:
-        path = tmp_path / "j.jsonl"
-        Journal(path).append({"a": 0})
-        with open(path, "ab") as file:
-            file.write(tail + b'{"a": 2}\n')
-        assert Journal(path).records == [{"a": 0}]
-
-
-class TestRecipe:
-    values = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.text() | st.floats(
-        allow_nan=False, allow_infinity=False
-    )  # fmt: skip
-
-    @given(st.dictionaries(st.text(), values | st.dictionaries(st.text(), values)))
-    def test_toml_reads_back_but_for_what_was_not_given(self, recipe: dict) -> None:
-        def given_only(table: dict) -> dict:
-            return {
-                key: given_only(value) if isinstance(value, dict) else value
-                for key, value in table.items()
-                if value is not None
-            }
-
-        assert tomllib.loads(to_toml(recipe)) == given_only(recipe)
-
-    def test_hash_and_changes(self) -> None:
-        assert config_hash({"a": (1, 2)}) == config_hash({"a": [1, 2]})
-        assert config_hash({"a": 1}) != config_hash({"a": 1.5})
-        assert recipe_changes({"a": {}}, {"a": {}}) == []
-        assert recipe_changes({"a": None}, {"a": 0}) == ["a: null -> 0"]
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            config_hash({"a": float("nan")})
