@@ -3,7 +3,7 @@
 //   cosine(x, y) = x.y / (|x| |y|)   in float64: the exact dot, one product, one division
 //
 // The n x n matrix is never stored: tiles of 48 x 48 scores are scanned and dropped. Memory is
-// about one byte per element of the columns in work, at most 64 MiB of them at a time, and 16
+// about one byte per element of the columns in work, at most 16 MiB of them at a time, and 16
 // bytes a row.
 #pragma once
 

@@ -52,19 +52,19 @@ struct Kernels {
   void (*divide)(const double* x, double divisor, int64_t dim, uint16_t* half);
   void (*add)(const uint16_t* half, int64_t dim, double* sum);
 
+  // tile[r][c] = sum over words of rows[.][r] * columns[.][c], r < n_rows. [48 x 48]
+  void (*tile_f32)(const uint32_t* rows, const uint32_t* columns, int64_t groups, int n_rows,
+                   float* tile);
+  // Appends the scores at or above their row's threshold to hits; returns how many.
+  int (*scan_f32)(const float* tile, const Scan& scan, Hit* hits);
+
+  // The int8 pass, or null where the instruction set has no int8 dot products.
   // v = x * weight - center (center may be null), rounded to int8, into one column of a panel.
   Quantized (*pack_i8)(const float* x, float weight, const float* center, int64_t dim,
                        float* scratch, uint32_t* panel);
-
-  // tile[r][c] = sum over words of rows[.][r] * columns[.][c], r < 8 * row_groups. [48 x 48]
-  void (*tile_f32)(const uint32_t* rows, const uint32_t* columns, int64_t groups, int n_rows,
-                   float* tile);
-  // The same on int8 with exact int32 sums; start[r] = -128 * (sum of row r). Null: not provided.
+  // As tile_f32, with exact int32 sums; start[r] = -128 * (sum of row r).
   void (*tile_i8)(const uint32_t* rows, const uint32_t* columns, int64_t groups, int n_rows,
                   const int32_t* start, int32_t* tile);
-
-  // Appends the scores at or above their row's threshold to hits; returns how many.
-  int (*scan_f32)(const float* tile, const Scan& scan, Hit* hits);
   int (*scan_i8)(const int32_t* tile, const Scan& scan, Hit* hits);
 };
 

@@ -135,10 +135,19 @@ int scan_f32(const float* tile, const Scan& scan, Hit* hits) {
 }  // namespace avx2
 
 const Kernels kAvx2 = {
-    "avx2",         avx2::widen,        avx2::narrow, avx2::dot,
-    avx2::dot_wide, avx2::norm_squared, avx2::divide, avx2::add,
-    avx2::pack_i8,  avx2::tile_f32,     nullptr,      avx2::scan_f32,
-    nullptr,
+    .name = "avx2",
+    .widen = avx2::widen,
+    .narrow = avx2::narrow,
+    .dot = avx2::dot,
+    .dot_wide = avx2::dot_wide,
+    .norm_squared = avx2::norm_squared,
+    .divide = avx2::divide,
+    .add = avx2::add,
+    .tile_f32 = avx2::tile_f32,
+    .scan_f32 = avx2::scan_f32,
+    .pack_i8 = nullptr,
+    .tile_i8 = nullptr,
+    .scan_i8 = nullptr,
 };
 
 }  // namespace tamis::cpu

@@ -14,10 +14,19 @@ namespace {
 }  // namespace avx512
 
 const Kernels kAvx512 = {
-    "avx512",         avx512::widen,        avx512::narrow, avx512::dot,
-    avx512::dot_wide, avx512::norm_squared, avx512::divide, avx512::add,
-    avx512::pack_i8,  avx512::tile_f32,     nullptr,        avx512::scan_f32,
-    nullptr,
+    .name = "avx512",
+    .widen = avx512::widen,
+    .narrow = avx512::narrow,
+    .dot = avx512::dot,
+    .dot_wide = avx512::dot_wide,
+    .norm_squared = avx512::norm_squared,
+    .divide = avx512::divide,
+    .add = avx512::add,
+    .tile_f32 = avx512::tile_f32,
+    .scan_f32 = avx512::scan_f32,
+    .pack_i8 = nullptr,
+    .tile_i8 = nullptr,
+    .scan_i8 = nullptr,
 };
 
 }  // namespace tamis::cpu

@@ -106,10 +106,19 @@ int scan_f32(const float* tile, const Scan& scan, Hit* hits) {
 }  // namespace scalar
 
 const Kernels kScalar = {
-    "scalar",        scalar::widen,        scalar::narrow,   scalar::dot,
-    scalar::dot_wide, scalar::norm_squared, scalar::divide,   scalar::add,
-    scalar::pack_i8, scalar::tile_f32,     nullptr,          scalar::scan_f32,
-    nullptr,
+    .name = "scalar",
+    .widen = scalar::widen,
+    .narrow = scalar::narrow,
+    .dot = scalar::dot,
+    .dot_wide = scalar::dot_wide,
+    .norm_squared = scalar::norm_squared,
+    .divide = scalar::divide,
+    .add = scalar::add,
+    .tile_f32 = scalar::tile_f32,
+    .scan_f32 = scalar::scan_f32,
+    .pack_i8 = nullptr,
+    .tile_i8 = nullptr,
+    .scan_i8 = nullptr,
 };
 
 }  // namespace tamis::cpu

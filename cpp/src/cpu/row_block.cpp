@@ -144,7 +144,7 @@ void RowBlock::pass(Format format, const std::vector<int64_t>& rows, bool whole_
     if (climbs_[slot]) {
       climbers_.push_back(rows[slot]);
     } else {
-      finish(slot);
+      rescore(slot);
     }
   }
 }
@@ -209,37 +209,29 @@ void RowBlock::read_hits(int n_hits, int64_t column, int first) {
   }
 }
 
-void RowBlock::compact(int slot) {
+void RowBlock::sort(int slot, int n_candidates) {
   Candidate* list = &candidates_[static_cast<size_t>(slot) * capacity_];
-  int n = n_candidates_[slot];
-  std::sort(list, list + n, [](const Candidate& a, const Candidate& b) {
+  std::sort(list, list + n_candidates, [](const Candidate& a, const Candidate& b) {
     return a.score > b.score || (a.score == b.score && a.column < b.column);
   });
-  const float bound = error_bound(factors_[slot], facts_);
-  if (search_.top > 1 && n >= search_.top) {
-    floor_[slot] = std::max(floor_[slot], list[search_.top - 1].score - bound);
-  }
-  const auto reaches = [&] {
-    while (n > 0 && list[n - 1].score + bound + 0x1p-21f < floor_[slot]) --n;
-    return n;
-  };
-  if (reaches() > capacity_ / 2) {
-    rescore(slot, n);
-    n = 0;
-    if (rescored_[slot] > budget_) climbs_[slot] = 1;
-  }
-  n_candidates_[slot] = n;
 }
 
-void RowBlock::finish(int slot) {
+// Makes room: drops what cannot reach the floor any more, and where that is too little, rescores.
+void RowBlock::compact(int slot) {
   Candidate* list = &candidates_[static_cast<size_t>(slot) * capacity_];
-  int n = n_candidates_[slot];
-  if (!n) return;
-  std::sort(list, list + n, [](const Candidate& a, const Candidate& b) {
-    return a.score > b.score || (a.score == b.score && a.column < b.column);
-  });
-  rescore(slot, n);
-  n_candidates_[slot] = 0;
+  const float bound = error_bound(factors_[slot], facts_);
+  if (search_.top > 1) {
+    sort(slot, n_candidates_[slot]);
+    floor_[slot] = std::max(floor_[slot], list[search_.top - 1].score - bound);
+  }
+  int n = 0;
+  for (int c = 0; c < n_candidates_[slot]; ++c) {
+    if (list[c].score + bound + 0x1p-21f >= floor_[slot]) list[n++] = list[c];
+  }
+  n_candidates_[slot] = n;
+  if (n <= capacity_ / 2) return;
+  rescore(slot);
+  if (rescored_[slot] > budget_) climbs_[slot] = 1;
 }
 
 void RowBlock::widen(int slot) {
@@ -248,14 +240,26 @@ void RowBlock::widen(int slot) {
   wide_slot_ = slot;
 }
 
-// Candidates come best first: once one cannot reach the floor, neither can the rest.
-void RowBlock::rescore(int slot, int n_candidates) {
+// Empties the list. The best approximate score goes first: it raises the floor, and once a
+// candidate of a sorted list cannot reach it, neither can the rest.
+void RowBlock::rescore(int slot) {
   const int64_t row = pass_rows_[slot];
-  const Candidate* list = &candidates_[static_cast<size_t>(slot) * capacity_];
+  Candidate* list = &candidates_[static_cast<size_t>(slot) * capacity_];
+  const int n = n_candidates_[slot];
+  n_candidates_[slot] = 0;
+  if (!n) return;
   const double bound = error_bound(factors_[slot], facts_) + 0x1p-21;
+  if (search_.top > 1) {
+    sort(slot, n);
+  } else {
+    std::swap(list[0], *std::max_element(list, list + n, [](const Candidate& a,
+                                                            const Candidate& b) {
+      return a.score < b.score;
+    }));
+  }
   widen(slot);
-  for (int c = 0; c < n_candidates; ++c) {
-    if (list[c].score + offset_[slot] + bound < worst(row)) break;
+  for (int c = 0; c < n; ++c) {
+    if (list[c].score + offset_[slot] + bound < worst(row)) continue;
     const int64_t column = chunk_->column_begin + list[c].column;
     insert(row, exact_score(kernels_, search_.rows, search_.columns, wide_.data(), row, column),
            column);

@@ -50,8 +50,8 @@ class RowBlock {
             int n_rows);
   void read_hits(int n_hits, int64_t column, int first);
   void compact(int slot);
-  void finish(int slot);
-  void rescore(int slot, int n_candidates);
+  void sort(int slot, int n_candidates);
+  void rescore(int slot);
   void widen(int slot);
   void insert(int64_t row, double score, int64_t column);
   double worst(int64_t row) const;

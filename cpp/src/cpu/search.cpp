@@ -10,7 +10,7 @@
 namespace tamis::cpu {
 namespace {
 
-constexpr int64_t kWaveBytes = 64 << 20;  // packed columns in work at a time
+constexpr int64_t kWaveBytes = 16 << 20;  // packed columns in work at a time: they stay in L3
 constexpr int64_t kDirectColumns = 16;    // up to this a tile does not pay,
 constexpr int64_t kDirectRows = 256;      // for so few rows
 
