@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -143,7 +144,9 @@ def _kmeans(
         centroids = points.rows[first]
     else:
         centroids = _given_centroids(init, n_clusters, scaled, spherical)
-    centroids, n_iter, converged = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
+    n_iter, converged = 0, False
+    for centroids, converged in lloyd(points, centroids, max_iter=max_iter, spherical=spherical):
+        n_iter += 1
     # Labels in the units of the scaled rows: the scale is taken out of both sides.
     labels, scores = best_centroids(
         scaled._replace(exponent=0), centroids, _metric(spherical), top=1
@@ -193,19 +196,24 @@ def initial_rows(
 
 def lloyd(
     points: ScaledRows, centroids: npt.NDArray[np.float16], *, max_iter: int, spherical: bool
-) -> tuple[npt.NDArray[np.float16], int, bool]:
-    """Update centroids until no label changes: (centroids, updates, converged)."""
+) -> Iterator[tuple[npt.NDArray[np.float16], bool]]:
+    """After every update: the centroids, and whether no label changes with them.
+
+    Ends after max_iter updates, or with the one that changes no label.
+    """
     points, metric = points._replace(exponent=0), _metric(spherical)
     rows = bits(points.rows)
-    n_iter, converged = 0, False
-    labels = best_centroids(points, centroids, metric, top=1)[0] if max_iter else None
-    while labels is not None and n_iter < max_iter and not converged:
+    if not max_iter:
+        return
+    labels = best_centroids(points, centroids, metric, top=1)[0]
+    for _ in range(max_iter):
         labels = np.ascontiguousarray(labels)
         centroids = halves(cpu.update_centroids(rows, labels, bits(centroids), spherical))
-        n_iter += 1
         previous, labels = labels, best_centroids(points, centroids, metric, top=1)[0]
         converged = bool(np.array_equal(previous, labels))
-    return centroids, n_iter, converged
+        yield centroids, converged
+        if converged:
+            return
 
 
 def _metric(spherical: bool) -> Metric:

@@ -14,13 +14,14 @@ clusters hide fewer duplicates.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from tamis._native import check_device
-from tamis.filters.semdedup.source import ArraySource, Doubles, Labels, Rows, RowSource
+from tamis.filters.semdedup.source import ArraySource, Doubles, Index, Labels, Rows, RowSource
 from tamis.kernels.assign import ScaledRows
 from tamis.kernels.exact import assign64
 from tamis.kernels.kmeans import initial_rows, lloyd, training_rows
@@ -43,6 +44,7 @@ class ClusterPlan:
         n_probes: next-nearest clusters that each row is compared with, at most k - 1.
         auto: whether the cost model chose k.
         n_train: rows that train the centroids.
+        max_iter: most updates of the centroids.
         train_cost, assign_cost, pair_cost: see the formulas of this module.
     """
 
@@ -52,6 +54,7 @@ class ClusterPlan:
     n_probes: int
     auto: bool
     n_train: int
+    max_iter: int
     train_cost: float
     assign_cost: float
     pair_cost: float
@@ -116,7 +119,7 @@ def plan_clusters(n_rows: int, dim: int, n_clusters: int | str, *, probes: int =
     auto = n_clusters == "auto"
     if auto:
         n_clusters = _cheapest(n_rows, dim, probes)
-    elif isinstance(n_clusters, str) or int(n_clusters) != n_clusters or n_clusters < 1:
+    elif not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
         raise ValueError(f"n_clusters must be 'auto' or a whole number from 1, got {n_clusters!r}")
     n_clusters = int(n_clusters)
     if n_clusters > n_rows:
@@ -132,6 +135,7 @@ def plan_clusters(n_rows: int, dim: int, n_clusters: int | str, *, probes: int =
         n_probes=n_probes,
         auto=auto,
         n_train=min(n_rows, POINTS_PER_CENTROID * n_clusters),
+        max_iter=MAX_ITER,
         train_cost=train,
         assign_cost=assign,
         pair_cost=pairs,
@@ -147,15 +151,30 @@ def fit_clusters(
     Memory: plan.n_train rows, which is at most 256 for each cluster.
     """
     check_device(device)
-    n_rows, k = source.shape[0], plan.n_clusters
-    train = training_rows(n_rows, k, POINTS_PER_CENTROID, seed)
-    if len(train) == n_rows and isinstance(source, ArraySource):
-        rows = source.rows
-    else:
-        rows = source.take(train)
-    first = rows[initial_rows(rows, train, k, seed)]
-    points = ScaledRows(rows, 0, 0.0)
-    return Clusters(*lloyd(points, first, max_iter=MAX_ITER, spherical=True))
+    points, numbers = training_points(source, plan, seed)
+    centroids, converged, n_iter = first_centroids(points, numbers, plan, seed), False, 0
+    for centroids, converged in update_steps(points, centroids, plan.max_iter):
+        n_iter += 1
+    return Clusters(centroids, n_iter, converged)
+
+
+def training_points(source: RowSource, plan: ClusterPlan, seed: int) -> tuple[Rows, Index]:
+    """The rows that train the centroids, and their numbers in the source."""
+    n_rows = source.shape[0]
+    numbers = training_rows(n_rows, plan.n_clusters, POINTS_PER_CENTROID, seed)
+    if len(numbers) == n_rows and isinstance(source, ArraySource):
+        return source.rows, numbers
+    return source.take(numbers), numbers
+
+
+def first_centroids(points: Rows, numbers: Index, plan: ClusterPlan, seed: int) -> Rows:
+    """The centroids that k-means starts from."""
+    return points[initial_rows(points, numbers, plan.n_clusters, seed)]
+
+
+def update_steps(points: Rows, centroids: Rows, max_iter: int) -> Iterator[tuple[Rows, bool]]:
+    """After every update of k-means: (centroids, whether no label changed)."""
+    return lloyd(ScaledRows(points, 0, 0.0), centroids, max_iter=max_iter, spherical=True)
 
 
 def assign_clusters(source: RowSource, centroids: Rows, *, n_probes: int = 0) -> Assignment:

@@ -1,0 +1,49 @@
+"""The command `tamis`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from tamis.cli.dedup import dedup
+from tamis.cli.failure import explained
+from tamis.cli.info import show_info
+from tamis.cli.select import select
+
+app = typer.Typer(
+    name="tamis",
+    help="Turn a noisy pool of image-text pairs, texts or embeddings into the subset worth "
+    "training on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("dedup")(dedup)
+app.command("select")(select)
+app.command("info")(show_info)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"tamis {version('tamis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="And exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the process ends with the exit codes of `tamis.errors`."""
+    with explained():
+        app()
+    sys.exit(0)

@@ -1,0 +1,260 @@
+"""One run of SemDeDup, from a pool to a subset."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tamis.data.pool import Pool, open_pool
+from tamis.errors import BadRowsError
+from tamis.filters.semdedup.clusters import ClusterPlan, plan_clusters
+from tamis.filters.semdedup.explain import Groups, explain
+from tamis.filters.semdedup.job import results, stages
+from tamis.filters.semdedup.job.recipe import Recipe
+from tamis.filters.semdedup.layout import Layout, make_layout
+from tamis.filters.semdedup.order import global_ranks
+from tamis.filters.semdedup.recall import RecallReport, RecallSample, residual_duplicates
+from tamis.filters.semdedup.rules import compare_rules, keep_by_rule
+from tamis.filters.semdedup.select import Selection, select
+from tamis.filters.semdedup.source import Index
+from tamis.run.accounting import check_accounting
+from tamis.run.directory import RunDirectory
+from tamis.run.embeddings import EmbeddingStore
+from tamis.run.plan import MemoryPlan
+from tamis.run.progress import Progress, Quiet
+
+DEFAULT_MEMORY = 3_000_000_000
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a run would do; made from headers alone.
+
+    Attributes:
+        pool: the opened pool.
+        clusters: the plan of the clustering, as if no row were bad.
+        memory: rows held at a time.
+    """
+
+    pool: Pool
+    clusters: ClusterPlan
+    memory: MemoryPlan
+
+
+def outline(pool: Path | str, recipe: Recipe, *, memory_bytes: int = DEFAULT_MEMORY) -> Outline:
+    """Open the pool and plan the run, without writing anything.
+
+    Raises:
+        PoolError: the pool cannot be read.
+        RunError: the memory budget is too small.
+        ValueError: more clusters than rows.
+    """
+    opened = open_pool(pool, embedding=recipe.embedding, ids=recipe.ids)
+    clusters = plan_clusters(opened.n_rows, opened.dim, recipe.clusters, probes=recipe.probes)
+    if recipe.keep_rows is not None and recipe.keep_rows > opened.n_rows:
+        raise ValueError(f"keep_rows={recipe.keep_rows} is more than the {opened.n_rows} rows")
+    if recipe.column is not None:
+        opened.read_column(recipe.column)
+    memory = MemoryPlan.of(opened.n_rows, opened.dim, clusters.n_clusters, memory_bytes)
+    stages.check_training(clusters, memory)
+    return Outline(opened, clusters, memory)
+
+
+def run_job(
+    pool: Path | str,
+    out: Path | str,
+    recipe: Recipe,
+    *,
+    memory_bytes: int = DEFAULT_MEMORY,
+    max_bad_fraction: float = 0.01,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Deduplicate a pool into the run directory `out`; continue where an earlier call stopped.
+
+    Args:
+        pool: what `open_pool` takes.
+        out: the run directory; new, empty, or a run of the same recipe and inputs.
+        recipe: what is asked.
+        memory_bytes: the budget; changes no result.
+        max_bad_fraction: most rows that may be quarantined, as a share of all.
+        progress: shows the stages.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        PoolError, RunError, ValueError: one sentence each; `tamis.errors` gives the exit codes.
+    """
+    progress = progress or Quiet()
+    plan = outline(pool, recipe, memory_bytes=memory_bytes)
+    with RunDirectory.open(
+        out,
+        recipe.for_manifest(),
+        plan.pool.inputs(),
+        plan=dataclasses.asdict(plan.memory),
+        settings={"memory_bytes": memory_bytes},
+    ) as run:
+        # A run that continues keeps the plan that it was started with: units must not move.
+        memory = MemoryPlan(**run.plan)
+        summary = _Job(run, plan.pool, recipe, memory, progress).run(max_bad_fraction)
+        run.finish()
+    return summary
+
+
+class _Job:
+    def __init__(
+        self,
+        run: RunDirectory,
+        pool: Pool,
+        recipe: Recipe,
+        memory: MemoryPlan,
+        progress: Progress,
+    ) -> None:
+        self.dir = run
+        self.pool = pool
+        self.recipe = recipe
+        self.memory = memory
+        self.progress = progress
+        self.units = pool.units(memory.rows_per_unit)
+        self.ids = pool.ids()
+
+    def run(self, max_bad_fraction: float) -> dict[str, Any]:
+        store = stages.embed(self.dir, self.pool, self.units, self.progress)
+        if len(store.bad) > max_bad_fraction * self.pool.n_rows or not len(store):
+            self._refuse(store, max_bad_fraction)
+        source = stages.StoreSource(store, self.memory.rows_per_unit)
+        plan = plan_clusters(
+            *source.shape, self.recipe.clusters, probes=self.recipe.probes
+        )
+        stages.check_training(plan, self.memory)
+        centroids, n_iter, converged = stages.train(
+            self.dir, source, plan, self.recipe.seed, self.progress
+        )
+        where = stages.assign(
+            self.dir, source, centroids, plan, self.memory.rows_per_unit, self.progress
+        )
+        input_rows = store.input_rows()
+        id_rank = self._id_rank(input_rows)
+        rank = global_ranks(
+            self.recipe.order,
+            dots=where.dots,
+            id_rank=id_rank,
+            seed=self.recipe.seed,
+            values=self._order_values(input_rows),
+        )
+        layout = make_layout(where.labels, rank, plan.n_clusters, where.probed)
+        cosine64, nearest = stages.score(self.dir, source, layout, self.memory, self.progress)
+        sample = stages.recall(
+            self.dir,
+            source,
+            layout,
+            self.recipe.recall_sample,
+            self.recipe.seed,
+            self.memory.rows_per_batch,
+        )
+        found = results.Found(
+            input_rows, store.bad, cosine64.astype(np.float32), nearest, layout.labels
+        )
+        described = plan.as_dict() | {"n_iter": n_iter, "converged": converged}
+        return self._finish(source, layout, found, id_rank, sample, described)
+
+    def _finish(
+        self,
+        source: stages.StoreSource,
+        layout: Layout,
+        found: results.Found,
+        id_rank: Index,
+        sample: RecallSample | None,
+        plan: dict[str, Any],
+    ) -> dict[str, Any]:
+        selection, groups, recall, rules = self._decide(source, layout, found, id_rank, sample)
+        summary = results.summary(
+            found, self.pool.n_rows, plan, selection, groups, recall, rules
+        )
+        files: dict[str, Any] = {
+            results.SCORES_FILE: results.scores_writer(found, self.ids),
+            "eps_curve.parquet": results.curve_table(found.cosine),
+            "quarantine.parquet": results.quarantine(self.pool, self.units, found.bad, self.ids),
+            "summary.json": summary,
+        }
+        if selection is not None and groups is not None:
+            check_accounting(
+                self.pool.n_rows,
+                kept=summary["kept"],
+                removed=summary["removed"],
+                quarantined=summary["quarantined"],
+            )
+            files["groups.parquet"] = results.groups_table(groups, found.input_rows, self.ids)
+            files |= results.subset_file(self.ids, found.input_rows[selection.keep])
+        if not self.dir.done("result", "files"):
+            self.dir.commit("result", "files", files)
+        return summary
+
+    def _decide(
+        self,
+        source: stages.StoreSource,
+        layout: Layout,
+        found: results.Found,
+        id_rank: Index,
+        sample: RecallSample | None,
+    ) -> tuple[Selection | None, Groups | None, RecallReport | None, Any]:
+        recipe, budget = self.recipe, self.memory.rows_per_batch
+        selection = select(
+            found.cosine, id_rank, eps=recipe.eps, keep=recipe.keep, keep_rows=recipe.keep_rows
+        )
+        if selection is None:
+            return None, None, RecallReport(sample, None, None) if sample else None, None
+        component = None
+        if recipe.rule != "semdedup":
+            keep, component = keep_by_rule(source, layout, recipe.rule, selection.eps, budget)
+            selection = dataclasses.replace(selection, keep=keep)
+        groups = explain(
+            source,
+            layout,
+            keep=selection.keep,
+            nearest=found.nearest,
+            threshold=selection.threshold,
+            component=component,
+            row_budget=budget,
+        )
+        recall = None
+        if sample is not None:
+            left = residual_duplicates(
+                source, selection.keep, selection.eps, recipe.recall_sample, seed=recipe.seed
+            )
+            recall = RecallReport(sample, sample.at(selection.eps), left)
+        rules = None
+        if recipe.compare_rules:
+            cosine = found.cosine if not layout.n_probes else None
+            rules = compare_rules(
+                source, layout, selection.eps, cosine=cosine, row_budget=budget
+            )
+        return selection, groups, recall, rules
+
+    def _id_rank(self, input_rows: Index) -> Index:
+        rank = self.ids.rank()[input_rows]
+        if len(input_rows) == self.pool.n_rows:
+            return rank
+        order = np.argsort(rank)
+        dense = np.empty_like(rank)
+        dense[order] = np.arange(len(rank))
+        return dense
+
+    def _order_values(self, input_rows: Index) -> np.ndarray | None:
+        if self.recipe.column is None:
+            return None
+        return self.pool.read_column(self.recipe.column)[input_rows]
+
+    def _refuse(self, store: EmbeddingStore, max_bad_fraction: float) -> None:
+        table = results.quarantine(self.pool, self.units, store.bad, self.ids)
+        self.dir.commit("quarantine", "all", {"quarantine.parquet": table})
+        reasons = ", ".join(sorted(set(store.bad.values())))
+        raise BadRowsError(
+            f"{len(store.bad):,} of {self.pool.n_rows:,} rows are bad ({reasons}), more than "
+            f"--max-bad-fraction {max_bad_fraction:g}; they are listed in "
+            f"{self.dir.path / 'quarantine.parquet'}"
+        )
