@@ -39,10 +39,13 @@ bench: $(VENV)/.installed $(VENV)/.bench
 	@$(PY) bench/run.py $(ARGS)
 
 lint: $(VENV)/.installed $(VENV)/.lint
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	find cpp -name '*.h' -o -name '*.cpp' | sort | xargs $(VENV)/bin/clang-format --dry-run -Werror
+	@failed=0; \
+	$(VENV)/bin/ruff check . || failed=1; \
+	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(VENV)/bin/mypy || failed=1; \
+	find cpp -name '*.h' -o -name '*.cpp' | sort \
+	  | xargs $(VENV)/bin/clang-format --dry-run -Werror || failed=1; \
+	exit $$failed
 
 clean:
 	rm -rf build dist demo-run .pytest_cache .hypothesis .mypy_cache .ruff_cache
