@@ -29,11 +29,16 @@ def dedup(
     pool: Annotated[Path, typer.Argument(help="The embeddings.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="The run directory; the same command continues a run.", rich_help_panel="Files"),
+        typer.Option(
+            help="The run directory; the same command continues a run.", rich_help_panel="Files"
+        ),
     ] = None,
     embedding: Annotated[
         str | None,
-        typer.Option(help="npz key, parquet column or folder, where there are several.", rich_help_panel="Files"),
+        typer.Option(
+            help="npz key, parquet column or folder, where there are several.",
+            rich_help_panel="Files",
+        ),
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Metadata column of the ids.", rich_help_panel="Files")
@@ -49,12 +54,11 @@ def dedup(
     which_to_keep: Annotated[
         str,
         typer.Option(
-            help="hard, easy, random, or a metadata column: largest value first, COLUMN:asc smallest."
+            help="hard, easy, random, or a metadata column: largest value first, "
+            "COLUMN:asc smallest."
         ),
     ] = "hard",
-    rule: Annotated[
-        str, typer.Option(help="semdedup, greedy or components.")
-    ] = "semdedup",
+    rule: Annotated[str, typer.Option(help="semdedup, greedy or components.")] = "semdedup",
     compare_rules: Annotated[
         bool, typer.Option("--compare-rules", help="Show how the three rules differ.")
     ] = False,
@@ -76,7 +80,8 @@ def dedup(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or auto.", rich_help_panel="Machine")] = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan; write nothing.", rich_help_panel="Output")
+        bool,
+        typer.Option("--dry-run", help="Show the plan; write nothing.", rich_help_panel="Output"),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel="Output")

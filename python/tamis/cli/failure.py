@@ -16,13 +16,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import typer
 from pydantic import ValidationError
 
 from tamis.errors import TamisError
 
 INTERRUPTED = 130
 USAGE = 2
+# The base of the parser's own errors, which typer exports under no name that its versions share.
+PARSER_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 
 
 @contextmanager
@@ -30,8 +34,10 @@ def explained() -> Iterator[None]:
     """Turn the errors that users can act on into a sentence and an exit code."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; the same command continues where it stopped", INTERRUPTED)
+    except PARSER_ERROR as error:
+        _fail(_usage(error), USAGE)
     except ValidationError as error:
         _fail("; ".join(_sentence(dict(problem)) for problem in error.errors()), USAGE)
     except TamisError as error:
@@ -40,8 +46,17 @@ def explained() -> Iterator[None]:
         if os.environ.get("TAMIS_TRACEBACK"):
             raise
         _fail(str(error), USAGE)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", USAGE)
     except MemoryError:
         _fail("out of memory; lower --memory or free some", USAGE)
+
+
+def _usage(error: Any) -> str:
+    text = str(error.format_message()).rstrip(".")
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "tamis"
+    return f"{text}; {command} --help explains the options" if text else f"see {command} --help"
 
 
 def _sentence(problem: dict[str, object]) -> str:

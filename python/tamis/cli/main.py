@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tamis.cli.dedup import dedup
-from tamis.cli.failure import explained
+from tamis.cli.failure import INTERRUPTED, explained
 from tamis.cli.info import show_info
 from tamis.cli.select import select
 
@@ -45,5 +45,8 @@ def _options(
 def main() -> None:
     """Run the command line; the process ends with the exit codes of `tamis.errors`."""
     with explained():
-        app()
-    sys.exit(0)
+        # Not standalone: the parser's errors and interrupts are told as all others are.
+        code = app(prog_name="tamis", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+    sys.exit(code or 0)

@@ -49,5 +49,3 @@ class Bars:
         task = self._progress.add_task(name, total=total, unit=unit)
         yield lambda steps: self._progress.advance(task, steps)
         self._progress.refresh()
-
-

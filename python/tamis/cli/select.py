@@ -13,9 +13,7 @@ from tamis.cli.summary import print_selection
 
 def select(
     run: Annotated[Path, typer.Argument(help="A finished run directory.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option(help="The subset: .npy (uids) or .parquet.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The subset: .npy (uids) or .parquet.")] = None,
     eps: Annotated[
         float | None, typer.Option(help="Remove rows with an earlier row at cosine > 1 - eps.")
     ] = None,

@@ -13,6 +13,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from tamis.filters.semdedup.job import Outline
 
+FOUND = "of the sampled rows with a duplicate, found"
+LEFT = "of sampled kept rows have a kept duplicate"
+
 
 def print_outline(plan: Outline, *, as_json: bool) -> None:
     """The plan of a run that was not started."""
@@ -55,9 +58,10 @@ def print_summary(summary: dict[str, Any], out: Path, seconds: float) -> None:
     _add_counts(table, summary)
     table.add_row("clusters", _clusters(summary["clusters"]))
     if summary["kept"] is not None:
-        table.add_row("orphans", f"{summary['orphans']:,} removed rows without a kept row within eps")
-    _add_share(table, "recall", summary.get("recall"), "of the sampled rows with a duplicate, found")
-    _add_share(table, "left over", summary.get("residual"), "of sampled kept rows have a kept duplicate")
+        orphans = summary["orphans"]
+        table.add_row("orphans", f"{orphans:,} removed rows without a kept row within eps")
+    _add_share(table, "recall", summary.get("recall"), FOUND)
+    _add_share(table, "left over", summary.get("residual"), LEFT)
     for rule, kept in summary.get("rules", {}).get("kept", {}).items():
         table.add_row(f"rule {rule}", f"keeps {kept:,}")
     table.add_row("time", f"{seconds:.1f} s")
@@ -76,7 +80,7 @@ def print_selection(summary: dict[str, Any]) -> None:
     """The result of `tamis select`."""
     table = _table("selection")
     _add_counts(table, summary)
-    _add_share(table, "recall", summary.get("recall"), "of the sampled rows with a duplicate, found")
+    _add_share(table, "recall", summary.get("recall"), FOUND)
     if "subset" in summary:
         table.add_row("subset", summary["subset"])
     Console().print(table)
@@ -100,7 +104,8 @@ def _add_counts(table: Table, summary: dict[str, Any]) -> None:
     table.add_row("quarantined", f"{summary['quarantined']:,}")
     if summary["kept"] is not None:
         ties = summary["ties_at_cut"]
-        table.add_row("eps", f"{summary['eps']:.6g}" + (f" ({ties:,} ties at the cut)" if ties else ""))
+        told = f" ({ties:,} ties at the cut)" if ties else ""
+        table.add_row("eps", f"{summary['eps']:.6g}{told}")
 
 
 def _clusters(plan: dict[str, Any]) -> str:

@@ -127,9 +127,7 @@ class _Job:
         if len(store.bad) > max_bad_fraction * self.pool.n_rows or not len(store):
             self._refuse(store, max_bad_fraction)
         source = stages.StoreSource(store, self.memory.rows_per_unit)
-        plan = plan_clusters(
-            *source.shape, self.recipe.clusters, probes=self.recipe.probes
-        )
+        plan = plan_clusters(*source.shape, self.recipe.clusters, probes=self.recipe.probes)
         stages.check_training(plan, self.memory)
         centroids, n_iter, converged = stages.train(
             self.dir, source, plan, self.recipe.seed, self.progress
@@ -172,9 +170,7 @@ class _Job:
         plan: dict[str, Any],
     ) -> dict[str, Any]:
         selection, groups, recall, rules = self._decide(source, layout, found, id_rank, sample)
-        summary = results.summary(
-            found, self.pool.n_rows, plan, selection, groups, recall, rules
-        )
+        summary = results.summary(found, self.pool.n_rows, plan, selection, groups, recall, rules)
         files: dict[str, Any] = {
             results.SCORES_FILE: results.scores_writer(found, self.ids),
             "eps_curve.parquet": results.curve_table(found.cosine),
@@ -230,9 +226,7 @@ class _Job:
         rules = None
         if recipe.compare_rules:
             cosine = found.cosine if not layout.n_probes else None
-            rules = compare_rules(
-                source, layout, selection.eps, cosine=cosine, row_budget=budget
-            )
+            rules = compare_rules(source, layout, selection.eps, cosine=cosine, row_budget=budget)
         return selection, groups, recall, rules
 
     def _id_rank(self, input_rows: Index) -> Index:

@@ -79,7 +79,8 @@ def train(
             points, numbers = training_points(source, plan, seed)
             if centroids is None:
                 centroids = first_centroids(points, numbers, plan, seed)
-            for centroids, converged in update_steps(points, centroids, plan.max_iter - step):
+            start = centroids
+            for centroids, converged in update_steps(points, start, plan.max_iter - step):
                 step += 1
                 name = f"clusters/updates/{step:04d}"
                 content = {f"{name}.npy": centroids, f"{name}.json": {"converged": converged}}
@@ -211,6 +212,4 @@ def _best_of(parts: list[Scores], rank: Index) -> np.ndarray:
 
 
 def _unpacked(table: np.ndarray) -> Scores:
-    return Scores(
-        *(np.ascontiguousarray(table[part]) for part in ("row", "cosine", "nearest"))
-    )
+    return Scores(*(np.ascontiguousarray(table[part]) for part in ("row", "cosine", "nearest")))
