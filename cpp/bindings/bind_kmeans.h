@@ -79,7 +79,8 @@ inline void bind_kmeans(py::module_& module) {
              "x float16 bits [n, dim], centroids float16 bits or float64 [k, dim] -> labels int32 "
              "[n, top], scores float64 [n, top], counts.");
   module.def("update_centroids", &bind_update, py::arg("x"), py::arg("labels"),
-             py::arg("centroids"), py::arg("spherical"), "-> next centroids, float16 bits [k, dim].");
+             py::arg("centroids"), py::arg("spherical"),
+             "-> next centroids, float16 bits [k, dim].");
   module.def("inertia", &bind_inertia, py::arg("x"), py::arg("labels"), py::arg("centroids"),
              "-> sum |x - c|^2 in units of 2^-48, an int.");
 }

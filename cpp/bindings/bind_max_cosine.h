@@ -49,12 +49,12 @@ inline py::tuple bind_max(const py::array& x, const py::array& offsets, const py
   if (has_other) {
     columns = half_rows(py::cast<py::array>(other), "other");
     same_dim(rows, columns);
-    column_segments = checked_segments(py::cast<py::array>(other_offsets), columns.n_rows,
-                                       "other_offsets");
+    column_segments =
+        checked_segments(py::cast<py::array>(other_offsets), columns.n_rows, "other_offsets");
     if (column_segments.n_segments != segments.n_segments) {
-      throw std::invalid_argument(
-          "other_offsets: expected " + std::to_string(segments.n_segments) +
-          " segments, as in offsets, got " + std::to_string(column_segments.n_segments));
+      throw std::invalid_argument("other_offsets: expected " + std::to_string(segments.n_segments) +
+                                  " segments, as in offsets, got " +
+                                  std::to_string(column_segments.n_segments));
     }
   }
   Sight sight{has_other || exclude_self ? Sight::all : Sight::earlier, nullptr,
@@ -158,8 +158,8 @@ inline void bind_max_cosine(py::module_& module) {
              "Calls sink(i, j, cosine) with blocks of pairs, ordered by (j, i).");
   module.def("greedy_keep", &bind_greedy, py::arg("x"), py::arg("offsets"), py::arg("threshold"),
              "-> keep bool [n].");
-  module.def("components", &bind_components, py::arg("x"), py::arg("offsets"),
-             py::arg("threshold"), "-> lowest row of each row's component, int64 [n].");
+  module.def("components", &bind_components, py::arg("x"), py::arg("offsets"), py::arg("threshold"),
+             "-> lowest row of each row's component, int64 [n].");
 }
 
 }  // namespace tamis::bindings

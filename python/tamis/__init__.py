@@ -1,4 +1,4 @@
-"""tamis: turn a noisy pool of image-text pairs, texts or embeddings into the subset worth training on."""
+"""tamis: turn a noisy pool of pairs, texts or embeddings into the subset worth training on."""
 
 from tamis._info import info, version
 from tamis.filters.semdedup import SemDeDup

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis import _cpu as cpu
+import tamis._cpu as cpu
 
 __all__ = ["CUDA_ABSENT", "bits", "check_device", "cpu", "facts", "halves"]
 

@@ -10,7 +10,7 @@ class TamisError(Exception):
 
 
 class PoolError(TamisError, ValueError):
-    """A pool's files are not what was expected; the text names the file and, where there is one, the row."""
+    """A pool's files are not what was expected; the text names the file, and the row if any."""
 
 
 class RunError(TamisError):

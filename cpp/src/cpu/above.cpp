@@ -59,8 +59,7 @@ void Above::find(const Panels& rows, int64_t row_panel, int64_t row, int n_rows,
     n_hits = kernels_.scan_f32(tile_.get(), scan, hits_.data());
   }
   // float32(c) > threshold for every c at or above the next float32.
-  const double certain =
-      std::nextafterf(threshold_, std::numeric_limits<float>::infinity());
+  const double certain = std::nextafterf(threshold_, std::numeric_limits<float>::infinity());
   int wide_row = -1;
   for (int h = 0; h < n_hits; ++h) {
     const int r = hits_[h].row;

@@ -28,17 +28,14 @@ void narrow(const float* wide, int64_t dim, uint16_t* half) {
 }
 
 inline __m512d low_pd(__m512 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
-inline __m512d high_pd(__m512 v) {
-  return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-}
+inline __m512d high_pd(__m512 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
 
 // A product of two float16 numbers has 22 bits: exact in float32.
 double dot(const float* x, const uint16_t* y, int64_t dim) {
   __m512d s0 = _mm512_setzero_pd(), s1 = s0, s2 = s0, s3 = s0;
   int64_t i = 0;
   for (; i + 32 <= dim; i += 32) {
-    const __m512 y0 =
-        _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(y + i)));
+    const __m512 y0 = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(y + i)));
     const __m512 y1 =
         _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(y + i + 16)));
     const __m512 p0 = _mm512_mul_ps(_mm512_loadu_ps(x + i), y0);
@@ -75,26 +72,26 @@ void tile_f32(const uint32_t* rows, const uint32_t* columns, int64_t groups, int
       for (int64_t k = 0; k < n; ++k, x += kPanel, y += kPanel) {
         const __m512 y0 = _mm512_load_ps(y), y1 = _mm512_load_ps(y + 16),
                      y2 = _mm512_load_ps(y + 32);
-#define TAMIS_STEP(r)                        \
-  {                                          \
-    const __m512 xr = _mm512_set1_ps(x[r]);  \
-    a##r = _mm512_fmadd_ps(xr, y0, a##r);    \
-    b##r = _mm512_fmadd_ps(xr, y1, b##r);    \
-    c##r = _mm512_fmadd_ps(xr, y2, c##r);    \
+#define TAMIS_STEP(r)                       \
+  {                                         \
+    const __m512 xr = _mm512_set1_ps(x[r]); \
+    a##r = _mm512_fmadd_ps(xr, y0, a##r);   \
+    b##r = _mm512_fmadd_ps(xr, y1, b##r);   \
+    c##r = _mm512_fmadd_ps(xr, y2, c##r);   \
   }
         TAMIS_EIGHT(TAMIS_STEP)
       }
       float* out = tile + row * kPanel;
       if (begin == 0) {
-#define TAMIS_STORE(r)                         \
-  _mm512_store_ps(out + r * kPanel, a##r);     \
+#define TAMIS_STORE(r)                          \
+  _mm512_store_ps(out + r * kPanel, a##r);      \
   _mm512_store_ps(out + r * kPanel + 16, b##r); \
   _mm512_store_ps(out + r * kPanel + 32, c##r);
         TAMIS_EIGHT(TAMIS_STORE)
       } else {
-#define TAMIS_ADD(r)                                                  \
-  a##r = _mm512_add_ps(a##r, _mm512_load_ps(out + r * kPanel));       \
-  b##r = _mm512_add_ps(b##r, _mm512_load_ps(out + r * kPanel + 16));  \
+#define TAMIS_ADD(r)                                                 \
+  a##r = _mm512_add_ps(a##r, _mm512_load_ps(out + r * kPanel));      \
+  b##r = _mm512_add_ps(b##r, _mm512_load_ps(out + r * kPanel + 16)); \
   c##r = _mm512_add_ps(c##r, _mm512_load_ps(out + r * kPanel + 32));
         TAMIS_EIGHT(TAMIS_ADD)
         TAMIS_EIGHT(TAMIS_STORE)
@@ -138,9 +135,9 @@ int scan_tile(const Number* tile, const Scan& scan, Hit* hits) {
               h2 = _mm512_mask_cmp_ps_mask(m2, f2, threshold, _CMP_GE_OQ);
     if (!(h0 | h1 | h2)) continue;
     const __m512 low = _mm512_set1_ps(-__builtin_inff());
-    const __m512 top = _mm512_max_ps(_mm512_mask_mov_ps(low, h0, f0),
-                                     _mm512_max_ps(_mm512_mask_mov_ps(low, h1, f1),
-                                                   _mm512_mask_mov_ps(low, h2, f2)));
+    const __m512 top = _mm512_max_ps(
+        _mm512_mask_mov_ps(low, h0, f0),
+        _mm512_max_ps(_mm512_mask_mov_ps(low, h1, f1), _mm512_mask_mov_ps(low, h2, f2)));
     const float lifted = _mm512_reduce_max_ps(top) - scan.row_margin[r];
     if (lifted > scan.row_threshold[r]) scan.row_threshold[r] = lifted;
     threshold = _mm512_set1_ps(scan.row_threshold[r]);
@@ -161,6 +158,4 @@ int scan_tile(const Number* tile, const Scan& scan, Hit* hits) {
   return n_hits;
 }
 
-int scan_f32(const float* tile, const Scan& scan, Hit* hits) {
-  return scan_tile(tile, scan, hits);
-}
+int scan_f32(const float* tile, const Scan& scan, Hit* hits) { return scan_tile(tile, scan, hits); }

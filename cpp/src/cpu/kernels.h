@@ -29,12 +29,12 @@ struct Hit {
 // One tile and how to read it: score = tile * row_scale * column_scale + column_bias.
 struct Scan {
   int n_rows;
-  const float* row_scale;      // [48]
-  const float* row_margin;     // [48] a hit above the threshold lifts it to score - margin
-  const uint64_t* row_sight;   // [48] bit c: the row sees column c
-  const float* column_scale;   // [48]
-  const float* column_bias;    // [48]
-  float* row_threshold;        // [48] in and out
+  const float* row_scale;     // [48]
+  const float* row_margin;    // [48] a hit above the threshold lifts it to score - margin
+  const uint64_t* row_sight;  // [48] bit c: the row sees column c
+  const float* column_scale;  // [48]
+  const float* column_bias;   // [48]
+  float* row_threshold;       // [48] in and out
 };
 
 struct Kernels {

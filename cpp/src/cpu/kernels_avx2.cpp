@@ -31,8 +31,7 @@ double dot(const float* x, const uint16_t* y, int64_t dim) {
   int64_t i = 0;
   for (; i + 16 <= dim; i += 16) {
     const __m256 y0 = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(y + i)));
-    const __m256 y1 =
-        _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(y + i + 8)));
+    const __m256 y1 = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(y + i + 8)));
     const __m256 p0 = _mm256_mul_ps(_mm256_loadu_ps(x + i), y0);
     const __m256 p1 = _mm256_mul_ps(_mm256_loadu_ps(x + i + 8), y1);
     s0 = _mm256_add_pd(s0, _mm256_cvtps_pd(_mm256_castps256_ps128(p0)));
@@ -106,9 +105,9 @@ int scan_f32(const float* tile, const Scan& scan, Hit* hits) {
       const __m256 s = _mm256_mul_ps(scale, _mm256_loadu_ps(scan.column_scale + v * 8));
       score[v] = _mm256_fmadd_ps(_mm256_load_ps(tile + r * kPanel + v * 8), s,
                                  _mm256_loadu_ps(scan.column_bias + v * 8));
-      above |= static_cast<uint64_t>(
-                   _mm256_movemask_ps(_mm256_cmp_ps(score[v], threshold, _CMP_GE_OQ)))
-               << (v * 8);
+      above |=
+          static_cast<uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(score[v], threshold, _CMP_GE_OQ)))
+          << (v * 8);
     }
     above &= scan.row_sight[r];
     if (!above) continue;

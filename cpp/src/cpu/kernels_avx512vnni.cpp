@@ -77,9 +77,9 @@ void tile_i8(const uint32_t* rows, const uint32_t* columns, int64_t groups, int 
         }
       }
       // Named registers: arrays of vectors were seen to be kept in memory.
-#define TAMIS_LOAD(r)                                         \
-  __m512i a##r = _mm512_load_si512(out + r * kPanel),         \
-          b##r = _mm512_load_si512(out + r * kPanel + 16),    \
+#define TAMIS_LOAD(r)                                      \
+  __m512i a##r = _mm512_load_si512(out + r * kPanel),      \
+          b##r = _mm512_load_si512(out + r * kPanel + 16), \
           c##r = _mm512_load_si512(out + r * kPanel + 32);
       TAMIS_EIGHT(TAMIS_LOAD)
       const int32_t* x = reinterpret_cast<const int32_t*>(rows) + begin * kPanel + row;
@@ -88,18 +88,18 @@ void tile_i8(const uint32_t* rows, const uint32_t* columns, int64_t groups, int 
         const __m512i y0 = _mm512_xor_si512(_mm512_load_si512(y), flip),
                       y1 = _mm512_xor_si512(_mm512_load_si512(y + 16), flip),
                       y2 = _mm512_xor_si512(_mm512_load_si512(y + 32), flip);
-#define TAMIS_STEP(r)                              \
-  {                                                \
-    const __m512i xr = _mm512_set1_epi32(x[r]);    \
+#define TAMIS_STEP(r)                           \
+  {                                             \
+    const __m512i xr = _mm512_set1_epi32(x[r]); \
     multiply_add(a##r, y0, xr);                 \
     multiply_add(b##r, y1, xr);                 \
     multiply_add(c##r, y2, xr);                 \
   }
         TAMIS_EIGHT(TAMIS_STEP)
       }
-#define TAMIS_STORE(r)                              \
-  _mm512_store_si512(out + r * kPanel, a##r);       \
-  _mm512_store_si512(out + r * kPanel + 16, b##r);  \
+#define TAMIS_STORE(r)                             \
+  _mm512_store_si512(out + r * kPanel, a##r);      \
+  _mm512_store_si512(out + r * kPanel + 16, b##r); \
   _mm512_store_si512(out + r * kPanel + 32, c##r);
       TAMIS_EIGHT(TAMIS_STORE)
 #undef TAMIS_LOAD

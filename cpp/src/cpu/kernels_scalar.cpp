@@ -83,8 +83,8 @@ int scan_f32(const float* tile, const Scan& scan, Hit* hits) {
     bool any = false;
     float largest = -__builtin_inff();
     for (int c = 0; c < kPanel; ++c) {
-      score[c] = tile[r * kPanel + c] * (scan.row_scale[r] * scan.column_scale[c]) +
-                 scan.column_bias[c];
+      score[c] =
+          tile[r * kPanel + c] * (scan.row_scale[r] * scan.column_scale[c]) + scan.column_bias[c];
       if ((scan.row_sight[r] >> c & 1) && score[c] >= scan.row_threshold[r]) {
         any = true;
         largest = score[c] > largest ? score[c] : largest;

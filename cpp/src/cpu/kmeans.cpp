@@ -58,8 +58,8 @@ Counts assign(const HalfRows& x, const Centroids& centroids, Metric metric, int 
   cpu::Search search;
   search.kernels = &kernels;
   search.rows = {x.n_rows, x.dim, x.data, nullptr, nullptr, nullptr};
-  search.columns = {centroids.half.n_rows, x.dim, centroids.half.data, centroids.wide, nullptr,
-                    penalty.empty() ? nullptr : penalty.data()};
+  search.columns = {centroids.half.n_rows, x.dim,   centroids.half.data,
+                    centroids.wide,        nullptr, penalty.empty() ? nullptr : penalty.data()};
   search.sight.kind = Sight::all;
   search.top = top;
   search.scores = scores;
@@ -116,8 +116,8 @@ void update_centroids(const HalfRows& x, const int32_t* labels, const HalfRows& 
         }
       }
       const int64_t count = grouping.begin[c + 1] - grouping.begin[c];
-      const double divisor = spherical ? std::sqrt(kernels.norm_squared(sum.data(), dim))
-                                       : static_cast<double>(count);
+      const double divisor =
+          spherical ? std::sqrt(kernels.norm_squared(sum.data(), dim)) : static_cast<double>(count);
       if (divisor > 0) {
         kernels.divide(sum.data(), divisor, dim, next + c * dim);
       } else {

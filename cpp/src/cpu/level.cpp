@@ -58,25 +58,28 @@ const std::vector<Level>& table() {
   return levels;
 }
 
-const Level& chosen() {
-  const char* name = std::getenv("TAMIS_CPU_ISA");
-  const Level* best = nullptr;
-  std::string known, present;
+std::string names(bool present_only) {
+  std::string text;
   for (const Level& level : table()) {
-    known += std::string(known.empty() ? "" : ", ") + level.name;
-    if (level.present) present += std::string(present.empty() ? "" : ", ") + level.name;
-    if (name && *name && std::string(name) == level.name) {
-      if (level.present) return level;
-      throw std::invalid_argument(std::string("TAMIS_CPU_ISA=") + name +
-                                  ": this machine lacks it; unset it or use another level");
-    }
+    if (level.present || !present_only) text += std::string(text.empty() ? "" : ", ") + level.name;
+  }
+  return text;
+}
+
+const Level& chosen() {
+  const char* text = std::getenv("TAMIS_CPU_ISA");
+  const std::string name = text ? text : "";
+  const Level* best = nullptr;
+  for (const Level& level : table()) {
     if (level.present) best = &level;
+    if (name != level.name) continue;
+    if (level.present) return level;
+    throw std::invalid_argument("TAMIS_CPU_ISA=" + name + ": this machine lacks it; it has " +
+                                names(true));
   }
-  if (name && *name) {
-    throw std::invalid_argument(std::string("TAMIS_CPU_ISA=") + name + ": expected one of " +
-                                known + "; this machine has " + present);
-  }
-  return *best;
+  if (name.empty()) return *best;
+  throw std::invalid_argument("TAMIS_CPU_ISA=" + name + ": expected one of " + names(false) +
+                              "; this machine has " + names(true));
 }
 
 }  // namespace

@@ -38,9 +38,9 @@ Counts max_cosine(const HalfRows& x, const Segments& segments, const HalfRows* o
   cpu::Search search;
   search.kernels = &kernels;
   search.rows = {x.n_rows, x.dim, x.data, nullptr, norm.data(), nullptr};
-  search.columns = other ? cpu::Operand{other->n_rows, x.dim, other->data, nullptr,
-                                        other_norm.data(), nullptr}
-                         : search.rows;
+  search.columns =
+      other ? cpu::Operand{other->n_rows, x.dim, other->data, nullptr, other_norm.data(), nullptr}
+            : search.rows;
   search.same = !other;
   search.sight = sight;
   search.scores = cosine;
@@ -49,8 +49,7 @@ Counts max_cosine(const HalfRows& x, const Segments& segments, const HalfRows* o
   stretches.reserve(static_cast<size_t>(segments.n_segments));
   for (int64_t s = 0; s < segments.n_segments; ++s) {
     const int64_t* columns = other ? other_segments->offsets : segments.offsets;
-    stretches.push_back(
-        {segments.offsets[s], segments.offsets[s + 1], columns[s], columns[s + 1]});
+    stretches.push_back({segments.offsets[s], segments.offsets[s + 1], columns[s], columns[s + 1]});
   }
   return cpu::run(search, stretches, context);
 }

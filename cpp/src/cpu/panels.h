@@ -39,9 +39,9 @@ struct PanelFacts {
 // What is taken from every row of an i8 panel. Any center is correct; a mean of the rows makes
 // short remainders.
 struct Center {
-  std::vector<float> value;   // [dim]
-  std::vector<double> wide;   // the same numbers
-  double square = 0;          // |center|^2
+  std::vector<float> value;  // [dim]
+  std::vector<double> wide;  // the same numbers
+  double square = 0;         // |center|^2
 };
 
 // The mean of at most 64 rows of [begin, end), evenly spread, divided by their norms where the
@@ -68,7 +68,12 @@ class Panels {
   float norm(int64_t panel, int row) const { return norm_[panel * kPanel + row]; }
   float error(int64_t panel, int row) const { return error_[panel * kPanel + row]; }
   double offset(int64_t panel, int row) const { return offset_[panel * kPanel + row]; }
+  // The largest of a panel's rows, and of one row of it.
   const PanelFacts& facts(int64_t panel) const { return facts_[panel]; }
+  PanelFacts facts(int64_t panel, int row) const {
+    const size_t slot = static_cast<size_t>(panel) * kPanel + static_cast<size_t>(row);
+    return {norm_[slot] + error_[slot], error_[slot], std::fabs(bias_[slot])};
+  }
 
   static int64_t groups(Format format, int64_t dim) {
     return format == Format::i8 ? (dim + 3) / 4 : dim;

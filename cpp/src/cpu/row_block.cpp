@@ -48,8 +48,8 @@ int64_t RowBlock::limit(const Stretch& stretch, int64_t row) const {
   }
 }
 
-void RowBlock::run(const Stretch& stretch, const Chunk& chunk, const Panels& columns,
-                   int64_t begin, int64_t end) {
+void RowBlock::run(const Stretch& stretch, const Chunk& chunk, const Panels& columns, int64_t begin,
+                   int64_t end) {
   stretch_ = &stretch;
   chunk_ = &chunk;
   shared_ = &columns;
@@ -93,8 +93,7 @@ void RowBlock::set_rows(const std::vector<int64_t>& rows, bool whole_block) {
     source.penalty = nullptr;
     for (int first = 0; first < n_rows; first += kPanel) {
       own.pack(kernels_, source, rows.data() + first, std::min(kPanel, n_rows - first),
-               format_ == Format::i8 ? chunk_->center : nullptr, first / kPanel,
-               scratch_.data());
+               format_ == Format::i8 ? chunk_->center : nullptr, first / kPanel, scratch_.data());
     }
     row_panels_ = &own;
     first_row_panel_ = 0;
@@ -168,22 +167,18 @@ void RowBlock::tile(const Panels& columns, int64_t column_panel, int64_t column,
   }
   if (!n_used) return;
   const int64_t row_panel = first_row_panel_ + first / kPanel;
-  const Scan scan{n_used,
-                  row_panels_->scale(row_panel),
-                  margin_.data(),
-                  sight_.data(),
-                  columns.scale(column_panel),
-                  columns.bias(column_panel),
+  const Scan scan{n_used,           row_panels_->scale(row_panel), margin_.data(),
+                  sight_.data(),    columns.scale(column_panel),   columns.bias(column_panel),
                   threshold_.data()};
   int n_hits;
   if (format_ == Format::i8) {
     int32_t* out = reinterpret_cast<int32_t*>(tile_.get());
-    kernels_.tile_i8(row_panels_->words(row_panel), columns.words(column_panel),
-                     columns.groups(), n_used, row_panels_->start(row_panel), out);
+    kernels_.tile_i8(row_panels_->words(row_panel), columns.words(column_panel), columns.groups(),
+                     n_used, row_panels_->start(row_panel), out);
     n_hits = kernels_.scan_i8(out, scan, hits_.data());
   } else {
-    kernels_.tile_f32(row_panels_->words(row_panel), columns.words(column_panel),
-                      columns.groups(), n_used, tile_.get());
+    kernels_.tile_f32(row_panels_->words(row_panel), columns.words(column_panel), columns.groups(),
+                      n_used, tile_.get());
     n_hits = kernels_.scan_f32(tile_.get(), scan, hits_.data());
   }
   if (!n_hits) return;
@@ -240,25 +235,25 @@ void RowBlock::widen(int slot) {
   wide_slot_ = slot;
 }
 
-// Empties the list. The best approximate score goes first: it raises the floor, and once a
-// candidate of a sorted list cannot reach it, neither can the rest.
+// Empties the list. The best approximate score goes first: it raises the floor, and few of the
+// rest can reach it then.
 void RowBlock::rescore(int slot) {
   const int64_t row = pass_rows_[slot];
   Candidate* list = &candidates_[static_cast<size_t>(slot) * capacity_];
   const int n = n_candidates_[slot];
   n_candidates_[slot] = 0;
   if (!n) return;
-  const double bound = error_bound(factors_[slot], facts_) + 0x1p-21;
   if (search_.top > 1) {
     sort(slot, n);
   } else {
-    std::swap(list[0], *std::max_element(list, list + n, [](const Candidate& a,
-                                                            const Candidate& b) {
-      return a.score < b.score;
-    }));
+    std::swap(list[0],
+              *std::max_element(list, list + n, [](const Candidate& a, const Candidate& b) {
+                return a.score < b.score;
+              }));
   }
   widen(slot);
   for (int c = 0; c < n; ++c) {
+    const double bound = error_bound(factors_[slot], facts_of(list[c].column)) + 0x1p-21;
     if (list[c].score + offset_[slot] + bound < worst(row)) continue;
     const int64_t column = chunk_->column_begin + list[c].column;
     insert(row, exact_score(kernels_, search_.rows, search_.columns, wide_.data(), row, column),
@@ -267,6 +262,12 @@ void RowBlock::rescore(int slot) {
     ++counts_.rescored;
   }
   floor_[slot] = std::max(floor_[slot], down(worst(row) - offset_[slot]));
+}
+
+// What bounds the error of one column: its own norm and error where its panel is still there.
+PanelFacts RowBlock::facts_of(int32_t column) const {
+  if (format_ != shared_->format()) return facts_;
+  return shared_->facts(chunk_->first_panel + column / kPanel, column % kPanel);
 }
 
 double RowBlock::worst(int64_t row) const {

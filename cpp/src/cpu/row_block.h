@@ -18,7 +18,7 @@ struct Chunk {
   int64_t column_begin = 0, column_end = 0;
   int64_t first_panel = 0;  // in the wave's panels
   const Center* center = nullptr;
-  PanelFacts facts;                 // the largest of its panels
+  PanelFacts facts;                         // the largest of its panels
   std::atomic<int64_t>* tried = nullptr;    // rows that started on the lowest rung
   std::atomic<int64_t>* climbed = nullptr;  // and left it
 
@@ -52,6 +52,7 @@ class RowBlock {
   void compact(int slot);
   void sort(int slot, int n_candidates);
   void rescore(int slot);
+  PanelFacts facts_of(int32_t column) const;
   void widen(int slot);
   void insert(int64_t row, double score, int64_t column);
   double worst(int64_t row) const;

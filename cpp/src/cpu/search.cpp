@@ -155,8 +155,8 @@ class Waves {
       if (task.chunk < 0) {
         for (int64_t d = task.begin; d < task.end; ++d) {
           const Chunk& chunk = wave.direct[static_cast<size_t>(d)];
-          block->run_directly(stretches_[static_cast<size_t>(chunk.stretch)],
-                              chunk.column_begin, chunk.column_end);
+          block->run_directly(stretches_[static_cast<size_t>(chunk.stretch)], chunk.column_begin,
+                              chunk.column_end);
         }
       } else {
         const Chunk& chunk = wave.chunks[static_cast<size_t>(task.chunk)];

@@ -27,7 +27,7 @@ struct Search {
   bool same = false;  // rows and columns are one operand
   Sight sight;
   int top = 1;
-  double* scores = nullptr;   // [rows.n x top], best first; -inf where nothing was found
+  double* scores = nullptr;    // [rows.n x top], best first; -inf where nothing was found
   int64_t* indices = nullptr;  // [rows.n x top]; -1 where nothing was found
 };
 

@@ -84,7 +84,7 @@ def scaled_rows(x: Any, *, allow_rounding: bool = False) -> ScaledRows:
         ValueError: NaN or Inf, or a rounding error above 2^-10 that was not allowed.
     """
     values = as_float64(as_matrix(x))
-    bad = ~np.isfinite(values).all(axis=1)
+    bad = np.asarray(~np.isfinite(values).all(axis=1))
     if bad.any():
         raise ValueError(
             f"x: {bad.sum()} of {len(bad)} rows hold NaN or Inf, the first is row {bad.argmax()}"
@@ -98,7 +98,7 @@ def scaled_rows(x: Any, *, allow_rounding: bool = False) -> ScaledRows:
     rounding = float(np.sqrt(np.square(relative).mean())) if len(relative) else 0.0
     if rounding > LARGEST_ROUNDING and not allow_rounding:
         raise ValueError(
-            f"x: rounding to float16 on one scale loses {rounding:.2g} of a row (root mean square), "
+            f"x: rounding to float16 on one scale loses {rounding:.2g} of a row (rms), "
             f"more than {LARGEST_ROUNDING:.2g}; normalise the rows, or pass allow_rounding=True to "
             "kmeans"
         )

@@ -56,12 +56,12 @@ def canonical_rows(x: Any, name: str = "x") -> npt.NDArray[np.float16]:
         ValueError: a row is zero or holds NaN or Inf; the text counts them and names the first.
     """
     matrix = as_matrix(x, name)
-    if matrix.dtype == np.float16 and matrix.dtype.isnative and matrix.flags.c_contiguous:
-        if matrix.flags.aligned:
-            states = [cpu.canonical(bits(block), None) for _, block in blocks(matrix)]
-            state = np.concatenate(states) if states else np.empty(0, dtype=np.uint8)
-            if not state.any():
-                return np.asarray(matrix)
+    flags = matrix.flags
+    native = matrix.dtype == np.float16 and matrix.dtype.isnative
+    if native and flags.c_contiguous and flags.aligned:
+        states = [cpu.canonical(bits(block), None) for _, block in blocks(matrix)]
+        if not any(state.any() for state in states):
+            return np.asarray(matrix)
     rows, bad = canonical(matrix)
     if bad.any():
         raise ValueError(

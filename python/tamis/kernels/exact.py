@@ -12,9 +12,7 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 
-def assign64(
-    rows: Rows, centroids: Rows, *, top: int = 1
-) -> tuple[npt.NDArray[np.int32], Float64]:
+def assign64(rows: Rows, centroids: Rows, *, top: int = 1) -> tuple[npt.NDArray[np.int32], Float64]:
     """The `top` centroids with the largest float64 dots; shapes (n,), or (n, top) for top > 1."""
     labels, dots, _ = cpu.assign(_bits(rows), _bits(centroids), False, top)
     return (labels[:, 0], dots[:, 0]) if top == 1 else (labels, dots)

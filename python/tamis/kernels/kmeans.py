@@ -145,7 +145,8 @@ def _kmeans(
     else:
         centroids = _given_centroids(init, n_clusters, scaled, spherical)
     n_iter, converged = 0, False
-    for centroids, converged in lloyd(points, centroids, max_iter=max_iter, spherical=spherical):
+    steps = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
+    for centroids, converged in steps:  # noqa: B007
         n_iter += 1
     # Labels in the units of the scaled rows: the scale is taken out of both sides.
     labels, scores = best_centroids(
@@ -245,5 +246,8 @@ def _whole(value: Any, name: str, least: int) -> int:
 def _stack(results: list[KMeansResult]) -> KMeansResult:
     if not results:
         raise ValueError("x: expected at least one slice, got a 3-D array with none")
-    parts = {f.name: np.stack([getattr(r, f.name) for r in results]) for f in fields(KMeansResult)}
+    parts: dict[str, Any] = {
+        field.name: np.stack([getattr(result, field.name) for result in results])
+        for field in fields(KMeansResult)
+    }
     return KMeansResult(**parts)

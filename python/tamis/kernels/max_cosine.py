@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -89,9 +89,9 @@ def pairs_above(x: Any, offsets: npt.ArrayLike | None, threshold: float) -> Iter
         offsets: int64 (segments + 1,), from 0 to n; None: one segment.
         threshold: a cosine.
 
-    Yields:
-        Blocks (i int64, j int64, cosine float32), ordered by (j, i) over all blocks; a block holds
-        at most about a million pairs.
+    Returns:
+        An iterator over blocks (i int64, j int64, cosine float32), ordered by (j, i) over all
+        blocks; a block holds at most about a million pairs.
 
     Raises:
         ValueError: bad rows, offsets that do not fit, or a threshold that is NaN.
@@ -105,11 +105,19 @@ def pairs_above(x: Any, offsets: npt.ArrayLike | None, threshold: float) -> Iter
         raise ValueError("threshold: expected a number, got NaN")
     rows = canonical_rows(x)
     bounds = as_offsets(offsets, len(rows), "offsets")
+    return _pairs(rows, bounds, threshold)
+
+
+def _pairs(
+    rows: npt.NDArray[np.float16], bounds: npt.NDArray[np.int64], threshold: float
+) -> Iterator[Block]:
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         for start in range(begin, end, _ROWS_AT_ONCE):
             blocks: list[Block] = []
             stop = min(start + _ROWS_AT_ONCE, end)
-            cpu.pairs_above(
-                bits(rows), begin, start, stop, threshold, lambda *block: blocks.append(block)
-            )
+            cpu.pairs_above(bits(rows), begin, start, stop, threshold, _into(blocks))
             yield from blocks
+
+
+def _into(blocks: list[Block]) -> Callable[..., None]:
+    return lambda *block: blocks.append(block)

@@ -152,10 +152,11 @@ def fit_clusters(
     """
     check_device(device)
     points, numbers = training_points(source, plan, seed)
-    centroids, converged, n_iter = first_centroids(points, numbers, plan, seed), False, 0
-    for centroids, converged in update_steps(points, centroids, plan.max_iter):
-        n_iter += 1
-    return Clusters(centroids, n_iter, converged)
+    clusters = Clusters(first_centroids(points, numbers, plan, seed), 0, False)
+    steps = update_steps(points, clusters.centroids, plan.max_iter)
+    for n_iter, (centroids, converged) in enumerate(steps, start=1):
+        clusters = Clusters(centroids, n_iter, converged)
+    return clusters
 
 
 def training_points(source: RowSource, plan: ClusterPlan, seed: int) -> tuple[Rows, Index]:
