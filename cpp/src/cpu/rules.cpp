@@ -1,5 +1,7 @@
 // Pairs above a threshold, and the two rules that walk them: greedy and components.
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <mutex>
 #include <numeric>
 
@@ -23,6 +25,12 @@ int panel_rows(int64_t begin, int64_t end) {
   return static_cast<int>(std::min<int64_t>(kPanel, end - begin));
 }
 
+void sort_edges(std::vector<Edge>& edges) {
+  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) {
+    return a.later != b.later ? a.later < b.later : a.earlier < b.earlier;
+  });
+}
+
 // Columns [begin, end), at most kChunkRows, packed.
 struct ColumnChunk {
   int64_t begin, end;
@@ -43,6 +51,54 @@ void edges_of_panel(Above& above, const Panels& rows, int64_t row_panel, int64_t
     above.find(rows, row_panel, row, n_rows, chunk.panels, (c - chunk.begin) / kPanel, c,
                panel_rows(c, chunk.end), edges);
   }
+}
+
+// Edges of rows [begin, end), panel by panel in parallel, each panel's in (later, earlier) order.
+// False where there are too many for so many rows; one row's are never too many.
+bool edges_of_rows(const Kernels& kernels, const Operand& x, float threshold, int64_t begin,
+                   int64_t end, const Center& center, std::vector<std::vector<Edge>>& edges,
+                   const Context& context) {
+  constexpr int64_t kMostEdges = 1 << 22;
+  std::atomic<int64_t> n_edges{0};
+  const bool may_stop = end - begin > 1;
+  std::vector<std::unique_ptr<Above>> workers(static_cast<size_t>(context.n_threads));
+  for (int64_t b = 0; b < end; b += kChunkRows) {
+    Above packer(kernels, x, threshold, true);
+    const ColumnChunk chunk(packer, b, std::min(end, b + kChunkRows), x.dim, center);
+    parallel_for(static_cast<int64_t>(edges.size()), context, [&](int64_t task, int thread) {
+      if (may_stop && n_edges.load() > kMostEdges) return;
+      auto& above = workers[static_cast<size_t>(thread)];
+      if (!above) above = std::make_unique<Above>(kernels, x, threshold, true);
+      const int64_t row = begin + task * kPanel;
+      const int n_rows = panel_rows(row, end);
+      Panels panels(above->format(), x.dim, 1);
+      above->pack(panels, 0, row, n_rows, center);
+      auto& found = edges[static_cast<size_t>(task)];
+      const size_t before = found.size();
+      edges_of_panel(*above, panels, 0, row, n_rows, chunk, found);
+      n_edges += static_cast<int64_t>(found.size() - before);
+    });
+    if (may_stop && n_edges.load() > kMostEdges) return false;
+  }
+  for (auto& panel : edges) sort_edges(panel);
+  return true;
+}
+
+// At most a million pairs at a time.
+void send(const std::vector<std::vector<Edge>>& edges, int64_t first_row, const PairSink& sink) {
+  constexpr size_t kPairsAtOnce = 1 << 20;
+  std::vector<Pair> pairs;
+  const auto flush = [&] {
+    if (!pairs.empty()) sink(pairs.data(), static_cast<int64_t>(pairs.size()));
+    pairs.clear();
+  };
+  for (const auto& panel : edges) {
+    for (const Edge& edge : panel) {
+      pairs.push_back({edge.earlier + first_row, edge.later + first_row, edge.cosine});
+      if (pairs.size() == kPairsAtOnce) flush();
+    }
+  }
+  flush();
 }
 
 // Rows of one segment after a chunk of it, panel by panel in parallel: visit(edges) under a lock.
@@ -83,9 +139,7 @@ void walk_segment(const Kernels& kernels, const Operand& x, float threshold, int
       edges.clear();
       edges_of_panel(above, chunk.panels, (row - b) / kPanel, row, panel_rows(row, chunk.end),
                      chunk, edges);
-      std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) {
-        return a.later != b.later ? a.later < b.later : a.earlier < b.earlier;
-      });
+      sort_edges(edges);
       inner(edges);
     }
     if (chunk.end < end) {
@@ -131,52 +185,22 @@ void join(int64_t* parent, const std::vector<Edge>& edges) {
 void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
                  float threshold, const PairSink& sink, const Context& context) {
   using namespace cpu;
-  constexpr size_t kPairsAtOnce = 1 << 20;
   const Kernels& kernels = cpu::kernels();
   const HalfRows seen{x.row(segment_begin), end - segment_begin, x.dim};
   const std::vector<double> norm = norms(kernels, seen, context);
   const Operand rows{seen.n_rows, x.dim, seen.data, nullptr, norm.data(), nullptr};
   const Center center = mean_center(kernels, rows, 0, rows.n);
-  Above above(kernels, rows, threshold, true);
-  Panels row_panel(above.format(), x.dim, 1), column_panel(above.format(), x.dim, 1);
-  std::vector<Edge> edges;
-  std::vector<Pair> pairs;
-  int64_t at_once = kPanel;
+  int64_t at_once = kChunkRows;
   for (int64_t row = begin - segment_begin; row < rows.n;) {
-    const int n_rows = static_cast<int>(std::min(at_once, rows.n - row));
-    above.pack(row_panel, 0, row, n_rows, center);
-    edges.clear();
-    bool again = false;
-    const auto send = [&] {
-      std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) {
-        return a.later != b.later ? a.later < b.later : a.earlier < b.earlier;
-      });
-      pairs.clear();
-      for (const Edge& e : edges) {
-        pairs.push_back({e.earlier + segment_begin, e.later + segment_begin, e.cosine});
-      }
-      if (!pairs.empty()) sink(pairs.data(), static_cast<int64_t>(pairs.size()));
-      edges.clear();
-    };
-    for (int64_t c = 0; c < row + n_rows; c += kPanel) {
-      above.pack(column_panel, 0, c, panel_rows(c, rows.n), center);
-      above.find(row_panel, 0, row, n_rows, column_panel, 0, c, panel_rows(c, rows.n), edges);
-      if (edges.size() < kPairsAtOnce) continue;
-      if (n_rows == 1) {
-        send();  // one row's pairs come in order already
-      } else {
-        again = true;  // too many for one block: fewer rows
-        break;
-      }
-    }
-    if (context.checkpoint) context.checkpoint();
-    if (again) {
-      at_once = std::max<int64_t>(1, n_rows / 4);
+    const int64_t stop = std::min(rows.n, row + at_once);
+    std::vector<std::vector<Edge>> edges((stop - row + kPanel - 1) / kPanel);
+    if (!edges_of_rows(kernels, rows, threshold, row, stop, center, edges, context)) {
+      at_once = std::max<int64_t>(1, (stop - row) / 4);
       continue;
     }
-    send();
-    row += n_rows;
-    at_once = std::min<int64_t>(kPanel, at_once * 2);
+    send(edges, segment_begin, sink);
+    row = stop;
+    at_once = std::min(kChunkRows, at_once * 2);
   }
 }
 

@@ -15,7 +15,7 @@ from tamis.kernels.exact import max_cosine64
 
 Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
-_ROWS_AT_ONCE = 48
+_ROWS_AT_ONCE = 3072  # rows of a call: what is packed for them is packed once
 
 
 def max_cosine(
