@@ -52,6 +52,11 @@ class Recipe(BaseModel):
             raise ValueError("compare_rules needs eps, keep or keep_rows: rules differ at one eps")
         return self
 
+    def check_rows(self, n_rows: int) -> None:
+        """Raise ValueError where more rows are to be kept than there are: before any work."""
+        if self.keep_rows is not None and self.keep_rows > n_rows:
+            raise ValueError(f"keep_rows={self.keep_rows} is more than the {n_rows} usable rows")
+
     @property
     def order(self) -> str:
         """One of `order.ORDERS`."""

@@ -98,22 +98,35 @@ def optional_ids(ids: Ids, rows: Index) -> pa.Array:
     return ids.take(np.maximum(rows, 0)).to_arrow().take(present)
 
 
-def groups_table(groups: Groups, input_rows: Index, ids: Ids) -> pa.Table:
-    """`groups.parquet`: one line for every removed row and every row that stands for some."""
+def groups_writer(
+    groups: Groups, input_rows: Index, ids: Ids
+) -> Callable[[atomic.AtomicFile], None]:
+    """Writes one line for every removed row and every row that stands for some, in blocks."""
     numbers = np.append(input_rows, -1)  # row -1 stays -1
-    return pa.table(
-        {
-            "group": pa.array(groups.group, mask=groups.group < 0),
-            "uid": ids.take(numbers[groups.row]).to_arrow(),
-            "role": pa.array(np.where(groups.removed, "removed", "kept")),
-            "representative": optional_ids(ids, numbers[groups.representative]),
-            "nearest": optional_ids(ids, numbers[groups.nearest]),
-            "cosine": pa.array(groups.cosine, mask=np.isnan(groups.cosine)),
-            "cluster": pa.array(groups.cluster),
-            "rank": pa.array(groups.rank),
-            "orphan": pa.array(groups.orphan),
-        }
-    )
+
+    def table(part: slice) -> pa.Table:
+        group, cosine = groups.group[part], groups.cosine[part]
+        return pa.table(
+            {
+                "group": pa.array(group, mask=group < 0),
+                "uid": ids.take(numbers[groups.row[part]]).to_arrow(),
+                "role": pa.array(np.where(groups.removed[part], "removed", "kept")),
+                "representative": optional_ids(ids, numbers[groups.representative[part]]),
+                "nearest": optional_ids(ids, numbers[groups.nearest[part]]),
+                "cosine": pa.array(cosine, mask=np.isnan(cosine)),
+                "cluster": pa.array(groups.cluster[part]),
+                "rank": pa.array(groups.rank[part]),
+                "orphan": pa.array(groups.orphan[part]),
+            }
+        )
+
+    def write(file: atomic.AtomicFile) -> None:
+        n_rows = len(groups.row)
+        with atomic.parquet_writer(file, table(slice(0, 0)).schema) as writer:
+            for start in range(0, n_rows, ROWS_AT_ONCE):
+                writer.write_table(table(slice(start, min(start + ROWS_AT_ONCE, n_rows))))
+
+    return write
 
 
 def quarantine(pool: Pool, units: list[Unit], bad: dict[int, str], ids: Ids) -> pa.Table:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from tamis.filters.semdedup.job.recipe import Recipe
 from tamis.filters.semdedup.layout import Layout, make_layout
 from tamis.filters.semdedup.order import global_ranks
 from tamis.filters.semdedup.recall import RecallReport, RecallSample, residual_duplicates
-from tamis.filters.semdedup.rules import compare_rules, keep_by_rule
+from tamis.filters.semdedup.rules import RuleComparison, compare_rules, keep_by_rule
 from tamis.filters.semdedup.select import Selection, select
-from tamis.filters.semdedup.source import Index
+from tamis.filters.semdedup.source import Index, Rows
 from tamis.run.accounting import check_accounting
 from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore
@@ -28,11 +30,13 @@ from tamis.run.plan import MemoryPlan
 from tamis.run.progress import Progress, Quiet
 
 DEFAULT_MEMORY = 3_000_000_000
+SUMMARY = "summary.json"
+RESULT = ("result", "files")
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a run would do; made from headers alone.
+    """What a run would do; made from the headers and the ids.
 
     Attributes:
         pool: the opened pool.
@@ -55,11 +59,16 @@ def outline(pool: Path | str, recipe: Recipe, *, memory_bytes: int = DEFAULT_MEM
     """
     opened = open_pool(pool, embedding=recipe.embedding, ids=recipe.ids)
     clusters = plan_clusters(opened.n_rows, opened.dim, recipe.clusters, probes=recipe.probes)
-    if recipe.keep_rows is not None and recipe.keep_rows > opened.n_rows:
-        raise ValueError(f"keep_rows={recipe.keep_rows} is more than the {opened.n_rows} rows")
+    recipe.check_rows(opened.n_rows)
     if recipe.column is not None:
         opened.read_column(recipe.column)
-    memory = MemoryPlan.of(opened.n_rows, opened.dim, clusters.n_clusters, memory_bytes)
+    memory = MemoryPlan.of(
+        opened.n_rows,
+        opened.dim,
+        clusters.n_clusters,
+        memory_bytes,
+        id_bytes=math.ceil(opened.ids().nbytes / opened.n_rows),
+    )
     stages.check_training(clusters, memory)
     return Outline(opened, clusters, memory)
 
@@ -105,6 +114,18 @@ def run_job(
     return summary
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What a run decided, by the numbers of the stored rows."""
+
+    found: results.Found
+    plan: dict[str, Any]
+    selection: Selection | None
+    groups: Groups | None
+    recall: RecallReport | None
+    rules: RuleComparison | None
+
+
 class _Job:
     def __init__(
         self,
@@ -126,26 +147,25 @@ class _Job:
         store = stages.embed(self.dir, self.pool, self.units, self.progress)
         if len(store.bad) > max_bad_fraction * self.pool.n_rows or not len(store):
             self._refuse(store, max_bad_fraction)
-        source = stages.StoreSource(store, self.memory.rows_per_unit)
+        self.recipe.check_rows(len(store))
+        # What only the decision needs is let go before the results are written.
+        decision = self._decide(stages.StoreSource(store, self.memory.rows_per_unit))
+        if decision is None:
+            summary: dict[str, Any] = json.loads((self.dir.path / SUMMARY).read_text())
+            return summary
+        return self._write(decision)
+
+    def _decide(self, source: stages.StoreSource) -> _Decision | None:
+        """Everything up to the result; None where an earlier process has written it."""
         plan = plan_clusters(*source.shape, self.recipe.clusters, probes=self.recipe.probes)
         stages.check_training(plan, self.memory)
         centroids, n_iter, converged = stages.train(
             self.dir, source, plan, self.recipe.seed, self.progress
         )
-        where = stages.assign(
-            self.dir, source, centroids, plan, self.memory.rows_per_unit, self.progress
-        )
-        input_rows = store.input_rows()
+        input_rows = source.store.input_rows()
         id_rank = self._id_rank(input_rows)
-        rank = global_ranks(
-            self.recipe.order,
-            dots=where.dots,
-            id_rank=id_rank,
-            seed=self.recipe.seed,
-            values=self._order_values(input_rows),
-        )
-        layout = make_layout(where.labels, rank, plan.n_clusters, where.probed)
-        cosine64, nearest = stages.score(self.dir, source, layout, self.memory, self.progress)
+        layout = self._layout(source, centroids, plan, input_rows, id_rank)
+        cosine, nearest = stages.score(self.dir, source, layout, self.memory, self.progress)
         sample = stages.recall(
             self.dir,
             source,
@@ -154,13 +174,33 @@ class _Job:
             self.recipe.seed,
             self.memory.rows_per_batch,
         )
-        found = results.Found(
-            input_rows, store.bad, cosine64.astype(np.float32), nearest, layout.labels
-        )
+        if self.dir.done(*RESULT):
+            return None
+        found = results.Found(input_rows, source.store.bad, cosine, nearest, layout.labels)
         described = plan.as_dict() | {"n_iter": n_iter, "converged": converged}
-        return self._finish(source, layout, found, id_rank, sample, described)
+        return self._select(source, layout, found, id_rank, sample, described)
 
-    def _finish(
+    def _layout(
+        self,
+        source: stages.StoreSource,
+        centroids: Rows,
+        plan: ClusterPlan,
+        input_rows: Index,
+        id_rank: Index,
+    ) -> Layout:
+        where = stages.assign(
+            self.dir, source, centroids, plan, self.memory.rows_per_unit, self.progress
+        )
+        rank = global_ranks(
+            self.recipe.order,
+            dots=where.dots,
+            id_rank=id_rank,
+            seed=self.recipe.seed,
+            values=self._order_values(input_rows),
+        )
+        return make_layout(where.labels, rank, plan.n_clusters, where.probed)
+
+    def _select(
         self,
         source: stages.StoreSource,
         layout: Layout,
@@ -168,42 +208,14 @@ class _Job:
         id_rank: Index,
         sample: RecallSample | None,
         plan: dict[str, Any],
-    ) -> dict[str, Any]:
-        selection, groups, recall, rules = self._decide(source, layout, found, id_rank, sample)
-        summary = results.summary(found, self.pool.n_rows, plan, selection, groups, recall, rules)
-        files: dict[str, Any] = {
-            results.SCORES_FILE: results.scores_writer(found, self.ids),
-            "eps_curve.parquet": results.curve_table(found.cosine),
-            "quarantine.parquet": results.quarantine(self.pool, self.units, found.bad, self.ids),
-            "summary.json": summary,
-        }
-        if selection is not None and groups is not None:
-            check_accounting(
-                self.pool.n_rows,
-                kept=summary["kept"],
-                removed=summary["removed"],
-                quarantined=summary["quarantined"],
-            )
-            files["groups.parquet"] = results.groups_table(groups, found.input_rows, self.ids)
-            files |= results.subset_file(self.ids, found.input_rows[selection.keep])
-        if not self.dir.done("result", "files"):
-            self.dir.commit("result", "files", files)
-        return summary
-
-    def _decide(
-        self,
-        source: stages.StoreSource,
-        layout: Layout,
-        found: results.Found,
-        id_rank: Index,
-        sample: RecallSample | None,
-    ) -> tuple[Selection | None, Groups | None, RecallReport | None, Any]:
+    ) -> _Decision:
         recipe, budget = self.recipe, self.memory.rows_per_batch
         selection = select(
             found.cosine, id_rank, eps=recipe.eps, keep=recipe.keep, keep_rows=recipe.keep_rows
         )
         if selection is None:
-            return None, None, RecallReport(sample, None, None) if sample else None, None
+            recall = RecallReport(sample, None, None) if sample else None
+            return _Decision(found, plan, None, None, recall, None)
         component = None
         if recipe.rule != "semdedup":
             keep, component = keep_by_rule(source, layout, recipe.rule, selection.eps, budget)
@@ -215,7 +227,7 @@ class _Job:
             nearest=found.nearest,
             threshold=selection.threshold,
             component=component,
-            row_budget=budget,
+            row_budget=min(budget, stages.LARGEST_BATCH),
         )
         recall = None
         if sample is not None:
@@ -227,7 +239,36 @@ class _Job:
         if recipe.compare_rules:
             cosine = found.cosine if not layout.n_probes else None
             rules = compare_rules(source, layout, selection.eps, cosine=cosine, row_budget=budget)
-        return selection, groups, recall, rules
+        return _Decision(found, plan, selection, groups, recall, rules)
+
+    def _write(self, decision: _Decision) -> dict[str, Any]:
+        found, selection, groups = decision.found, decision.selection, decision.groups
+        summary = results.summary(
+            found,
+            self.pool.n_rows,
+            decision.plan,
+            selection,
+            groups,
+            decision.recall,
+            decision.rules,
+        )
+        files: dict[str, Any] = {
+            results.SCORES_FILE: results.scores_writer(found, self.ids),
+            "eps_curve.parquet": results.curve_table(found.cosine),
+            "quarantine.parquet": results.quarantine(self.pool, self.units, found.bad, self.ids),
+            SUMMARY: summary,
+        }
+        if selection is not None and groups is not None:
+            check_accounting(
+                self.pool.n_rows,
+                kept=summary["kept"],
+                removed=summary["removed"],
+                quarantined=summary["quarantined"],
+            )
+            files["groups.parquet"] = results.groups_writer(groups, found.input_rows, self.ids)
+            files |= results.subset_file(self.ids, found.input_rows[selection.keep])
+        self.dir.commit(*RESULT, files)
+        return summary
 
     def _id_rank(self, input_rows: Index) -> Index:
         rank = self.ids.rank()[input_rows]

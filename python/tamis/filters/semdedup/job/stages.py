@@ -21,7 +21,7 @@ from tamis.filters.semdedup.clusters import (
 from tamis.filters.semdedup.layout import Batch, Layout, batches
 from tamis.filters.semdedup.recall import RecallSample, recall_sample
 from tamis.filters.semdedup.score import Scores, empty_scores, merge, score_batch
-from tamis.filters.semdedup.source import Doubles, Index, Rows
+from tamis.filters.semdedup.source import Index, Rows, Singles
 from tamis.kernels.canonical import canonical
 from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore, commit_unit
@@ -138,7 +138,7 @@ def assign(
 
 def score(
     run: RunDirectory, source: StoreSource, layout: Layout, memory: MemoryPlan, progress: Progress
-) -> tuple[Doubles, Index]:
+) -> tuple[Singles, Index]:
     """Every row's largest cosine to an earlier row, and which row that is."""
     cosine, nearest = empty_scores(source.shape[0])
     budget = memory.rows_per_batch
@@ -151,7 +151,7 @@ def score(
                 run.commit("score", unit, {name: _best_of(parts, layout.rank)})
             merge(cosine, nearest, _unpacked(np.load(run.path / name)), layout.rank)
             advance(_members(layout, batch))
-    return cosine, nearest
+    return cosine.astype(np.float32), nearest
 
 
 def recall(
