@@ -144,6 +144,7 @@ const Kernels kAvx2 = {
     .add = avx2::add,
     .tile_f32 = avx2::tile_f32,
     .scan_f32 = avx2::scan_f32,
+    .dot_f32 = nullptr,
     .pack_i8 = nullptr,
     .tile_i8 = nullptr,
     .scan_i8 = nullptr,

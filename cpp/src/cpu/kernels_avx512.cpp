@@ -24,6 +24,7 @@ const Kernels kAvx512 = {
     .add = avx512::add,
     .tile_f32 = avx512::tile_f32,
     .scan_f32 = avx512::scan_f32,
+    .dot_f32 = nullptr,
     .pack_i8 = nullptr,
     .tile_i8 = nullptr,
     .scan_i8 = nullptr,

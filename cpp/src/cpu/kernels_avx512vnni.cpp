@@ -10,6 +10,24 @@ namespace {
 #include "cpu/avx512-inl.h"
 #include "cpu/lanes-inl.h"
 
+float dot_f32(const float* x, const uint16_t* y, int64_t dim) {
+  __m512 sum = _mm512_setzero_ps(), other = sum;
+  int64_t i = 0;
+  for (; i + 32 <= dim; i += 32) {
+    const __m256i* half = reinterpret_cast<const __m256i*>(y + i);
+    sum = _mm512_fmadd_ps(_mm512_loadu_ps(x + i), _mm512_cvtph_ps(_mm256_loadu_si256(half)), sum);
+    other = _mm512_fmadd_ps(_mm512_loadu_ps(x + i + 16),
+                            _mm512_cvtph_ps(_mm256_loadu_si256(half + 1)), other);
+  }
+  for (; i < dim; i += 16) {
+    const int64_t n = dim - i < 16 ? dim - i : 16;
+    const __mmask16 rest = static_cast<__mmask16>((1u << n) - 1);
+    sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, x + i),
+                          _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, y + i)), sum);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(sum, other));
+}
+
 // Bounds: v = x * weight - center is computed in float32 (each element errs by at most 2^-24 of
 // |x weight| twice and of |v| once, in all at most 2^-21 for |x weight| <= 1.01 and |v| <= 2.02);
 // the float32 sums of squares below, sixteen lanes of dim / 16 terms, err by less than 2^-11 of
@@ -127,6 +145,7 @@ const Kernels kAvx512Vnni = {
     .add = avx512vnni::add,
     .tile_f32 = avx512vnni::tile_f32,
     .scan_f32 = avx512vnni::scan_f32,
+    .dot_f32 = avx512vnni::dot_f32,
     .pack_i8 = avx512vnni::pack_i8,
     .tile_i8 = avx512vnni::tile_i8,
     .scan_i8 = avx512vnni::scan_i8,

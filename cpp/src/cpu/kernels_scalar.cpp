@@ -116,6 +116,7 @@ const Kernels kScalar = {
     .add = scalar::add,
     .tile_f32 = scalar::tile_f32,
     .scan_f32 = scalar::scan_f32,
+    .dot_f32 = nullptr,
     .pack_i8 = nullptr,
     .tile_i8 = nullptr,
     .scan_i8 = nullptr,

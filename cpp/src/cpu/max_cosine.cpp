@@ -13,15 +13,16 @@ namespace cpu {
 
 std::vector<double> norms(const Kernels& kernels, const HalfRows& x, const Context& context) {
   constexpr int64_t kRowsAtOnce = 1024;
-  std::vector<double> norm_of(static_cast<size_t>(x.n_rows));
+  std::vector<double> norm(static_cast<size_t>(x.n_rows));
   parallel_for((x.n_rows + kRowsAtOnce - 1) / kRowsAtOnce, context, [&](int64_t task, int) {
     std::vector<float> scratch(static_cast<size_t>(x.dim));
     const int64_t end = std::min(x.n_rows, (task + 1) * kRowsAtOnce);
     for (int64_t row = task * kRowsAtOnce; row < end; ++row) {
-      norm_of[static_cast<size_t>(row)] = norm(kernels, x.row(row), x.dim, scratch.data());
+      kernels.widen(x.row(row), x.dim, scratch.data());
+      norm[static_cast<size_t>(row)] = norm_of(kernels, scratch.data(), x.row(row), x.dim);
     }
   });
-  return norm_of;
+  return norm;
 }
 
 }  // namespace cpu
@@ -30,9 +31,8 @@ Counts max_cosine(const HalfRows& x, const Segments& segments, const HalfRows* o
                   const Segments* other_segments, const Sight& sight, double* cosine,
                   int64_t* index, const Context& context) {
   const cpu::Kernels& kernels = cpu::kernels();
-  const std::vector<double> norm = cpu::norms(kernels, x, context);
-  std::vector<double> other_norm;
-  if (other) other_norm = cpu::norms(kernels, *other, context);
+  std::vector<double> norm(static_cast<size_t>(x.n_rows), 0.0);  // filled in where needed
+  std::vector<double> other_norm(static_cast<size_t>(other ? other->n_rows : 0), 0.0);
   std::fill(cosine, cosine + x.n_rows, -std::numeric_limits<double>::infinity());
   std::fill(index, index + x.n_rows, int64_t{-1});
   cpu::Search search;
@@ -62,8 +62,10 @@ void paired_cosine(const HalfRows& x, const int64_t* i, const HalfRows& y, const
     std::vector<float> scratch(static_cast<size_t>(x.dim));
     const int64_t end = std::min(n_pairs, (task + 1) * kPairsAtOnce);
     for (int64_t p = task * kPairsAtOnce; p < end; ++p) {
-      const double y_norm = cpu::norm(kernels, y.row(j[p]), x.dim, scratch.data());
-      const double x_norm = cpu::norm(kernels, x.row(i[p]), x.dim, scratch.data());
+      kernels.widen(y.row(j[p]), x.dim, scratch.data());
+      const double y_norm = cpu::norm_of(kernels, scratch.data(), y.row(j[p]), x.dim);
+      kernels.widen(x.row(i[p]), x.dim, scratch.data());
+      const double x_norm = cpu::norm_of(kernels, scratch.data(), x.row(i[p]), x.dim);
       const double dot = kernels.dot(scratch.data(), y.row(j[p]), x.dim);
       cosine[p] = dot / (x_norm * y_norm);
     }

@@ -17,17 +17,24 @@ struct Operand {
   int64_t dim = 0;
   const uint16_t* half = nullptr;   // float16 bits [n x dim]
   const double* wide = nullptr;     // or float64 [n x dim]
-  const double* norm = nullptr;     // |y| in float64 [n]
+  double* norm = nullptr;           // |y| in float64 [n]; 0 where it is not known yet
   const double* penalty = nullptr;  // |y|^2 / 2 in float64 [n]
 
   const uint16_t* half_row(int64_t i) const { return half + i * dim; }
   const double* wide_row(int64_t i) const { return wide + i * dim; }
 };
 
-// |x| of float16 rows: the square root of the exact |x|^2.
-inline double norm(const Kernels& kernels, const uint16_t* row, int64_t dim, float* scratch) {
-  kernels.widen(row, dim, scratch);
-  return std::sqrt(kernels.dot(scratch, row, dim));
+// |x| of a float16 row: the square root of the exact |x|^2. x: the row as float32.
+inline double norm_of(const Kernels& kernels, const float* x, const uint16_t* row, int64_t dim) {
+  return std::sqrt(kernels.dot(x, row, dim));
+}
+
+// Fills in the norm of a row where it is not known. In every phase of a search a row is touched by
+// one thread only, until its norm is known.
+inline void need_norm(const Kernels& kernels, const Operand& operand, const float* x, int64_t row) {
+  if (operand.norm && operand.norm[row] == 0) {
+    operand.norm[row] = norm_of(kernels, x, operand.half_row(row), operand.dim);
+  }
 }
 
 // The score that decides. x is row i of rows as float32 (exact).

@@ -59,6 +59,7 @@ void Panels::pack(const Kernels& kernels, const Operand& source, const int64_t* 
     if (r >= count) continue;
     const int64_t row = rows[r];
     const double lost = load(kernels, source, row, x);
+    need_norm(kernels, source, x, row);
     const double weight = source.norm ? 1 / source.norm[row] : 1;
     double along = 0;  // m.x
     if (format_ == Format::i8) {
@@ -106,6 +107,7 @@ Center mean_center(const Kernels& kernels, const Operand& operand, int64_t begin
   for (int64_t s = 0; s < n; ++s) {
     const int64_t row = begin + (end - begin) * s / n;
     load(kernels, operand, row, center.value.data());
+    need_norm(kernels, operand, center.value.data(), row);
     const double weight = (operand.norm ? 1 / operand.norm[row] : 1) / static_cast<double>(n);
     for (size_t i = 0; i < dim; ++i) center.wide[i] += center.value[i] * weight;
   }

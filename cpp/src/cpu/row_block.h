@@ -52,6 +52,7 @@ class RowBlock {
   void compact(int slot);
   void sort(int slot, int n_candidates);
   void rescore(int slot);
+  bool reaches_in_f32(int64_t row, int64_t column) const;
   PanelFacts facts_of(int32_t column) const;
   void widen(int slot);
   void insert(int64_t row, double score, int64_t column);

@@ -187,7 +187,7 @@ void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_
   using namespace cpu;
   const Kernels& kernels = cpu::kernels();
   const HalfRows seen{x.row(segment_begin), end - segment_begin, x.dim};
-  const std::vector<double> norm = norms(kernels, seen, context);
+  std::vector<double> norm = norms(kernels, seen, context);
   const Operand rows{seen.n_rows, x.dim, seen.data, nullptr, norm.data(), nullptr};
   const Center center = mean_center(kernels, rows, 0, rows.n);
   int64_t at_once = kChunkRows;
@@ -208,7 +208,7 @@ void greedy_keep(const HalfRows& x, const Segments& segments, float threshold, u
                  const Context& context) {
   using namespace cpu;
   const Kernels& kernels = cpu::kernels();
-  const std::vector<double> norm = norms(kernels, x, context);
+  std::vector<double> norm = norms(kernels, x, context);
   const Operand rows{x.n_rows, x.dim, x.data, nullptr, norm.data(), nullptr};
   std::fill(keep, keep + x.n_rows, uint8_t{1});
   // Edges come by ascending later row, or from a chunk that is settled: keep[earlier] is final.
@@ -226,7 +226,7 @@ void components(const HalfRows& x, const Segments& segments, float threshold, in
                 const Context& context) {
   using namespace cpu;
   const Kernels& kernels = cpu::kernels();
-  const std::vector<double> norm = norms(kernels, x, context);
+  std::vector<double> norm = norms(kernels, x, context);
   const Operand rows{x.n_rows, x.dim, x.data, nullptr, norm.data(), nullptr};
   std::iota(component, component + x.n_rows, int64_t{0});
   const auto unite = [component](const std::vector<Edge>& edges) { join(component, edges); };

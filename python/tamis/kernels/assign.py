@@ -125,7 +125,11 @@ def best_centroids(
 
 
 def _targets(centroids: npt.NDArray[Any], exponent: int) -> npt.NDArray[Any]:
-    """float16 bits where the centroids are float16 numbers of about unit norm, else float64."""
+    """float16 bits where the centroids are float16 numbers of at most unit norm, else float64."""
+    if centroids.dtype == np.float16 and exponent == 0 and centroids.flags.c_contiguous:
+        single = centroids.astype(np.float32)
+        if np.einsum("ij,ij->i", single, single).max() <= _UNIT:  # false for NaN and Inf
+            return bits(centroids)
     wide = np.ldexp(as_float64(centroids), -exponent)
     largest = np.abs(wide).max()
     if not np.isfinite(largest) or largest > _LARGEST_CENTROID:
