@@ -52,8 +52,8 @@ def max_cosine(
 
     Example:
         >>> cosine, index = max_cosine([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-        >>> cosine.round(3).tolist(), index.tolist()
-        ([-inf, 0.0, 0.8], [-1, 0, 1])
+        >>> cosine.round(3), index
+        (array([-inf,  0. ,  0.8], dtype=float32), array([-1,  0,  1]))
     """
     check_device(device)
     if side not in ("earlier", "others"):
@@ -97,9 +97,9 @@ def pairs_above(x: Any, offsets: npt.ArrayLike | None, threshold: float) -> Iter
         ValueError: bad rows, offsets that do not fit, or a threshold that is NaN.
 
     Example:
-        >>> [block] = pairs_above([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]], None, 0.9)
-        >>> [values.round(2).tolist() for values in block]
-        [[1], [2], [0.96]]
+        >>> [(i, j, cosine)] = pairs_above([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]], None, 0.9)
+        >>> i.tolist(), j.tolist(), cosine.round(2)
+        ([1], [2], array([0.96], dtype=float32))
     """
     if not threshold == threshold:
         raise ValueError("threshold: expected a number, got NaN")
