@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from unittest import mock
 
 import tamis
 from tamis.cli.main import main
+
+ELAPSED = re.compile(r" \d:\d\d:\d\d ")
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class Outcome:
 
     @property
     def told(self) -> str:
-        """The one line on stderr of a command that failed."""
-        assert "Traceback" not in self.err
-        assert self.err.endswith("\n") and self.err.count("\n") == 1, self.err
-        assert self.err.startswith("tamis: ")
+        """What a command that failed says: one line on stderr, below the bars it had begun."""
+        *bars, told = self.err.removesuffix("\n").split("\n")
+        assert all(ELAPSED.search(line) for line in bars), self.err
+        assert told.startswith("tamis: ") and self.err.endswith("\n")
         assert self.out == ""
-        return self.err.removeprefix("tamis: ").rstrip("\n")
+        return told.removeprefix("tamis: ")
 
 
 def call(*arguments: object) -> Outcome:

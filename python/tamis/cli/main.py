@@ -16,7 +16,7 @@ from tamis.cli.select import select
 app = typer.Typer(
     name="tamis",
     help="Turn a noisy pool of image-text pairs, texts or embeddings into the subset worth "
-    "training on.",
+    "training on.\n\n[bold]Example[/bold]: tamis dedup pool/ --keep 0.5 --out run/",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -37,15 +37,16 @@ class Bars:
         )
 
     def __enter__(self) -> Bars:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.tasks:
+            self._progress.stop()
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """A bar of `total` steps."""
+        self._progress.start()  # not before there is something to show; again is harmless
         task = self._progress.add_task(name, total=total, unit=unit)
         yield lambda steps: self._progress.advance(task, steps)
         self._progress.refresh()

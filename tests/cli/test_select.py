@@ -1,0 +1,112 @@
+"""`tamis select`: a new threshold from the scores of a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.cli.command import call, run
+from tests.run.snapshot import snapshot
+
+from tamis.data.subset import read_subset
+
+POOL = Path(__file__).parents[2] / "examples/pool"
+SMALL = ["--embedding", "lite0_minilm_img", "--clusters", 8, "--probes", 1, "-q"]
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that selected nothing."""
+    out = tmp_path_factory.mktemp("scores") / "run"
+    assert call("dedup", POOL, "--out", out, *SMALL).code == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    "choice", [("--eps", 0.1), ("--keep", 0.6), ("--keep-rows", 777), ("--keep-rows", 1030)]
+)
+def test_it_is_the_selection_of_a_run_of_its_own(
+    scores: Path, tmp_path: Path, choice: tuple[Any, ...]
+) -> None:
+    assert call("dedup", POOL, "--out", tmp_path / "own", *SMALL, *choice).code == 0
+    expected = json.loads((tmp_path / "own/summary.json").read_text())
+    before = snapshot(scores)
+
+    outcome = call("select", scores, *choice, "--out", tmp_path / "subset.npy", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    found = json.loads(outcome.out)
+    assert found.pop("subset") == str(tmp_path / "subset.npy")
+    assert found == {name: expected[name] for name in found}
+    assert found.keys() >= {"kept", "removed", "quarantined", "eps", "ties_at_cut", "recall"}
+    subset = (tmp_path / "subset.npy").read_bytes()
+    assert subset == (tmp_path / "own/subset.npy").read_bytes()
+
+    assert call("select", scores, *choice, "--out", tmp_path / "subset.parquet").code == 0
+    ids = read_subset(tmp_path / "subset.parquet").to_list()
+    assert ids == read_subset(tmp_path / "subset.npy").to_list()
+    assert len(ids) == expected["kept"]
+    assert snapshot(scores) == before
+
+
+def test_the_npy_is_datacomps(scores: Path, tmp_path: Path) -> None:
+    outcome = run("select", scores, "--keep", 0.5, "--out", tmp_path / "subset.npy")
+    assert (outcome.code, outcome.err) == (0, "")
+    subset = np.load(tmp_path / "subset.npy")
+    assert subset.dtype == np.dtype("u8,u8") and len(subset) == 515
+    assert (np.sort(subset) == subset).all()
+    assert "515 (50.0%)" in outcome.out and "recall" in outcome.out
+
+
+def test_without_out_it_only_tells(scores: Path) -> None:
+    outcome = call("select", scores, "--eps", 0.1)
+    assert outcome.code == 0 and "kept" in outcome.out and "subset" not in outcome.out
+
+
+def test_choices_that_cannot_be_made(scores: Path, tmp_path: Path) -> None:
+    for choice, told in {
+        (): "give one of eps, keep and keep_rows",
+        ("--eps", 0.1, "--keep", 0.1): "at most one of eps, keep and keep_rows",
+        ("--eps", 3): "eps must be in [0, 2], got 3.0",
+        ("--keep", 2): "keep must be in (0, 1], got 2.0",
+        ("--keep-rows", 1031): "keep_rows=1031 is more than the 1030 usable rows",
+    }.items():
+        outcome = call("select", scores, *choice, "--out", tmp_path / "subset.npy")
+        assert outcome.code == 2
+        assert told in outcome.told
+    for name, told in {
+        "subset.txt": "expected a subset file that ends in .npy or .parquet",
+        "absent/subset.npy": "cannot write",
+    }.items():
+        outcome = call("select", scores, "--eps", 0.1, "--out", tmp_path / name)
+        assert outcome.code == 2
+        assert told in outcome.told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_npy_is_refused_for_other_ids(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(5, dtype=np.float16))
+    assert call("dedup", tmp_path / "rows.npy", "--out", tmp_path / "run", "-q").code == 0
+    outcome = call("select", tmp_path / "run", "--keep", 0.5, "--out", tmp_path / "s.npy")
+    assert outcome.code == 2
+    assert "these are int64 ids; name the subset .parquet" in outcome.told
+    assert (
+        call("select", tmp_path / "run", "--keep", 0.5, "--out", tmp_path / "s.parquet").code == 0
+    )
+    assert read_subset(tmp_path / "s.parquet").to_list() == [0, 1]
+
+
+def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent", POOL):
+        outcome = call("select", path, "--eps", 0.1)
+        assert outcome.code == 2
+        assert "is not a tamis run: it holds no manifest.json" in outcome.told
+    rows = np.eye(40, dtype=np.float16)
+    rows[:2] = 0
+    np.save(tmp_path / "rows.npy", rows)
+    assert call("dedup", tmp_path / "rows.npy", "--out", tmp_path / "run", "-q").code == 3
+    outcome = call("select", tmp_path / "run", "--eps", 0.1)
+    assert outcome.code == 2
+    assert "has not ended; continue it with its own command first" in outcome.told
