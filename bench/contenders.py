@@ -153,17 +153,28 @@ def _level(level: str | None) -> Iterator[None]:
             os.environ["TAMIS_CPU_ISA"] = before
 
 
-def level_disagreement(
-    contender: Contender, first: Contender, answers: Mapping[str, Any]
-) -> Verdict | None:
-    """A verdict where tamis gave other bits than at its best level, on all rows; else None."""
-    if not contender.exact or contender.task is not first.task:
-        return None
-    mine, best = answers[contender.name], answers[first.name]
-    same = all(
+def judge_all(contenders: Sequence[Contender], answers: Mapping[str, Any]) -> dict[str, Verdict]:
+    """Everyone's verdict by name. tamis' other levels must give the bits of its best, on all rows.
+
+    The first contender is tamis at its best level.
+    """
+    first = contenders[0]
+    verdicts: dict[str, Verdict] = {}
+    for contender in contenders:
+        answer = answers[contender.name]
+        if contender is first or not contender.exact or contender.task is not first.task:
+            verdict = contender.task.judge(answer, exact=contender.exact)
+        elif _same_bits(answer, answers[first.name]):
+            verdict = verdicts[first.name]
+        else:
+            note = f"other bits than {first.name}"
+            verdict = Verdict(len(contender.task.rows), 1, wrong=True, note=note)
+        verdicts[contender.name] = verdict
+    return verdicts
+
+
+def _same_bits(answer: Sequence[Any], other: Sequence[Any]) -> bool:
+    return all(
         np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
-        for a, b in zip(mine, best, strict=True)
+        for a, b in zip(answer, other, strict=True)
     )
-    if same:
-        return None
-    return Verdict(len(contender.task.rows), 1, wrong=True, note="other bits than the best level")

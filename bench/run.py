@@ -132,7 +132,7 @@ def run_case(
 ) -> list[Result]:
     """Build, warm up, time in interleaved rounds, judge every answer."""
     from bench import results
-    from bench.contenders import level_disagreement
+    from bench.contenders import judge_all
 
     contenders = case.build(rivals)
     for contender in contenders:
@@ -143,14 +143,11 @@ def run_case(
         rounds=1 if options.quick else options.rounds,
         pause_s=0.0 if options.quick else timing.PAUSE_S,
     )
-    measured = []
-    for contender in contenders:
-        verdict = contender.task.judge(answers[contender.name], exact=contender.exact)
-        verdict = level_disagreement(contender, contenders[0], answers) or verdict
-        measured.append(
-            results.make_result(case.name, contender, timings[contender.name], verdict, rates)
-        )
-    return measured
+    verdicts = judge_all(contenders, answers)
+    return [
+        results.make_result(case.name, each, timings[each.name], verdicts[each.name], rates)
+        for each in contenders
+    ]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bench.contenders import call, level_disagreement, tamis_contender
+from bench.contenders import call, judge_all, tamis_contender
 from bench.tasks import AssignTask, KMeansTask, MaxCosineTask, SemDeDupTask
 
 from bench import check, inputs
@@ -129,10 +129,11 @@ def test_a_wrong_part_of_semdedup_is_found(part: int) -> None:
 def test_levels_that_disagree_are_found(assign_task: AssignTask) -> None:
     best, pinned = (tamis_contender(assign_task, name=name) for name in ("tamis", "pinned"))
     answers = {"tamis": best.run(), "pinned": pinned.run()}
-    assert level_disagreement(pinned, best, answers) is None
+    verdicts = judge_all([best, pinned], answers)
+    assert not verdicts["tamis"].wrong and not verdicts["pinned"].wrong
     answers["pinned"][0][299] += 1
-    verdict = level_disagreement(pinned, best, answers)
-    assert verdict is not None and verdict.wrong
+    verdicts = judge_all([best, pinned], answers)
+    assert not verdicts["tamis"].wrong and verdicts["pinned"].wrong
 
 
 @pytest.mark.parametrize("rows", [np.zeros((5, 4)), np.ones((5, 4)), np.tile(np.eye(4)[0], (5, 1))])
