@@ -77,6 +77,10 @@ def conditions(threads: int) -> dict[str, Any]:
         "load_before": os.getloadavg()[0],
         "python": platform.python_version(),
         "blas": _blas(),
+        "openblas_variables": {
+            name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")
+        },
+        "slow_blas": _slow_blas(facts["flags"]),
     }
 
 
@@ -88,6 +92,17 @@ def _commit() -> str:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _slow_blas(flags: frozenset[str]) -> str:
+    """A sentence where a matrix library runs kernels narrower than this machine's."""
+    slow = [name for name in ("Haswell", "Zen", "Barcelona", "Prescott") if f"({name})" in _blas()]
+    if "avx512f" not in flags or not slow:
+        return ""
+    return (
+        f"OpenBLAS uses its {' and '.join(slow)} kernels on a machine with AVX-512: "
+        "--openblas SkylakeX gives the rivals wider ones"
+    )
 
 
 def _blas() -> str:

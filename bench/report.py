@@ -25,6 +25,11 @@ def heading(conditions: Mapping[str, Any], peaks: Mapping[str, float], no_peaks:
         f"Peaks, GFLOP/s: {listed}." if peaks else f"Peaks {no_peaks}.",
         f"Libraries: {', '.join(conditions['libraries'])}. BLAS: {conditions['blas']}.",
     ]
+    if conditions["openblas_variables"]:
+        named = " ".join(f"{n}={v}" for n, v in sorted(conditions["openblas_variables"].items()))
+        lines.append(f"Environment: {named}.")
+    if conditions["slow_blas"]:
+        lines += ["", f"**{conditions['slow_blas']}.**"]
     if conditions["load_before"] > 0.3 * conditions["threads"]:
         lines += ["", "**The machine was busy: these numbers compare with nothing.**"]
     return "\n".join(lines) + "\n"

@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads < 1:
         parser.error(f"--threads must be at least 1, got {options.threads}")
     timing.pin_threads(options.threads)
+    if options.openblas:
+        os.environ["OPENBLAS_CORETYPE"] = options.openblas
     from bench import cases, rivals  # only now: their libraries read the number of threads
 
     try:
@@ -76,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=len(os.sched_getaffinity(0)),
         help="for everyone (default: all CPUs, %(default)s)",
+    )
+    parser.add_argument(
+        "--openblas",
+        metavar="CORE",
+        help="OPENBLAS_CORETYPE for all rivals, as SkylakeX (default: what the environment says)",
     )
     parser.add_argument("--rounds", type=int, help="instead of as many as fit the budget, 3 to 9")
     parser.add_argument(
