@@ -91,7 +91,8 @@ def _assign(n: int, d: int, k: int, data: str) -> Case:
 
 def _kmeans(n: int, d: int, k: int, n_iter: int) -> Case:
     def build(rivals: Sequence[Rival]) -> list[Contender]:
-        rows = inputs.mixture_rows(n, d, k)
+        # Four centres for each centroid: no cluster empties, which each library treats in its way.
+        rows = inputs.mixture_rows(n, d, 4 * k)
         task = KMeansTask(rows, rows[:k].copy(), n_iter)
         return [*tamis_contenders(task, PINS), *rival_contenders(task, rivals)]
 
