@@ -19,14 +19,15 @@ from tamis.run.atomic import TEMPORARY_SUFFIX
 KILLS = 50
 PAUSE = 0.002
 """Seconds for each write to reach the disk: what a run waits for is spread over all its files."""
-RECIPE = "--embedding lite0_minilm_img --clusters 16 --probes 1 --keep 0.7 --quiet".split()
+POOL = ["--embedding", "lite0_minilm_img", METADATA]
+RECIPE = ["--clusters", "16", "--probes", "1", "--keep", "0.7", "--quiet"]
 SCRIPT = Path(__file__).with_name("small_units.py")
 
 
 def start(out: Path, pause: float) -> subprocess.Popen[str]:
     """A run that is about to begin or to go on."""
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, str(pause), "dedup", METADATA, "--out", out, *RECIPE],
+        [sys.executable, SCRIPT, str(pause), "dedup", *POOL, *RECIPE, "--out", out],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

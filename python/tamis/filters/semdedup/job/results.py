@@ -41,6 +41,26 @@ class Found:
     labels: Labels
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a run decided, by the numbers of the stored rows; None for what was not asked.
+
+    Attributes:
+        found: what was found before any threshold.
+        plan: the clusters, and how k-means went.
+        selection, groups: what is kept, and why the rest is not.
+        recall: what the clusters missed.
+        rules: what other rules would keep.
+    """
+
+    found: Found
+    plan: dict[str, Any]
+    selection: Selection | None
+    groups: Groups | None
+    recall: RecallReport | None
+    rules: RuleComparison | None
+
+
 def scores_writer(found: Found, ids: Ids) -> Callable[[atomic.AtomicFile], None]:
     """Writes one line for every row of the pool, in its order, a block at a time.
 
@@ -151,37 +171,30 @@ def subset_file(ids: Ids, rows: Index) -> dict[str, Any]:
     return {name: subset_content(ids.take(rows), name)}
 
 
-def summary(
-    found: Found,
-    n_rows: int,
-    plan: dict[str, Any],
-    selection: Selection | None,
-    groups: Groups | None,
-    recall: RecallReport | None,
-    rules: RuleComparison | None,
-) -> dict[str, Any]:
+def summary(decision: Decision, n_rows: int) -> dict[str, Any]:
     """`summary.json`. Nothing in it depends on the machine or the time."""
+    found, selection = decision.found, decision.selection
     kept = None if selection is None else int(selection.keep.sum())
     content: dict[str, Any] = {
         "rows_in": n_rows,
         "quarantined": len(found.bad),
         "kept": kept,
         "removed": None if kept is None else len(found.cosine) - kept,
-        "clusters": plan,
+        "clusters": decision.plan,
     }
     if selection is not None:
         content["eps"] = selection.eps
         content["ties_at_cut"] = selection.ties_at_cut
-    if groups is not None:
-        content["orphans"] = groups.n_orphans
-    if recall is not None:
-        content["recall"] = share(recall.found)
-        content["residual"] = share(recall.residual)
-    if rules is not None:
+    if decision.groups is not None:
+        content["orphans"] = decision.groups.n_orphans
+    if decision.recall is not None:
+        content["recall"] = share(decision.recall.found)
+        content["residual"] = share(decision.recall.residual)
+    if decision.rules is not None:
         content["rules"] = {
-            "kept": rules.kept,
+            "kept": decision.rules.kept,
             "kept_by_one_removed_by_the_other": {
-                f"{a}, {b}": count for (a, b), count in rules.differences.items()
+                f"{a}, {b}": count for (a, b), count in decision.rules.differences.items()
             },
         }
     return content

@@ -14,13 +14,18 @@ import numpy as np
 from tamis.data.pool import Pool, open_pool
 from tamis.errors import BadRowsError
 from tamis.filters.semdedup.clusters import ClusterPlan, plan_clusters
-from tamis.filters.semdedup.explain import Groups, explain
+from tamis.filters.semdedup.explain import explain
 from tamis.filters.semdedup.job import results, stages
 from tamis.filters.semdedup.job.recipe import Recipe
 from tamis.filters.semdedup.layout import Layout, make_layout
 from tamis.filters.semdedup.order import global_ranks
-from tamis.filters.semdedup.recall import RecallReport, RecallSample, residual_duplicates
-from tamis.filters.semdedup.rules import RuleComparison, compare_rules, keep_by_rule
+from tamis.filters.semdedup.recall import (
+    RecallReport,
+    RecallSample,
+    Share,
+    residual_duplicates,
+)
+from tamis.filters.semdedup.rules import compare_rules, keep_by_rule
 from tamis.filters.semdedup.select import Selection, select
 from tamis.filters.semdedup.source import Index, Rows
 from tamis.run.accounting import check_accounting
@@ -114,18 +119,6 @@ def run_job(
     return summary
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """What a run decided, by the numbers of the stored rows."""
-
-    found: results.Found
-    plan: dict[str, Any]
-    selection: Selection | None
-    groups: Groups | None
-    recall: RecallReport | None
-    rules: RuleComparison | None
-
-
 class _Job:
     def __init__(
         self,
@@ -155,7 +148,7 @@ class _Job:
             return summary
         return self._write(decision)
 
-    def _decide(self, source: stages.StoreSource) -> _Decision | None:
+    def _decide(self, source: stages.StoreSource) -> results.Decision | None:
         """Everything up to the result; None where an earlier process has written it."""
         plan = plan_clusters(*source.shape, self.recipe.clusters, probes=self.recipe.probes)
         stages.check_training(plan, self.memory)
@@ -173,6 +166,7 @@ class _Job:
             self.recipe.recall_sample,
             self.recipe.seed,
             self.memory.rows_per_batch,
+            self.progress,
         )
         if self.dir.done(*RESULT):
             return None
@@ -208,18 +202,22 @@ class _Job:
         id_rank: Index,
         sample: RecallSample | None,
         plan: dict[str, Any],
-    ) -> _Decision:
+    ) -> results.Decision:
         recipe, budget = self.recipe, self.memory.rows_per_batch
         selection = select(
             found.cosine, id_rank, eps=recipe.eps, keep=recipe.keep, keep_rows=recipe.keep_rows
         )
         if selection is None:
             recall = RecallReport(sample, None, None) if sample else None
-            return _Decision(found, plan, None, None, recall, None)
+            return results.Decision(found, plan, None, None, recall, None)
         component = None
         if recipe.rule != "semdedup":
             keep, component = keep_by_rule(source, layout, recipe.rule, selection.eps, budget)
             selection = dataclasses.replace(selection, keep=keep)
+        recall = None
+        if sample is not None:
+            left = self._left(source, selection)
+            recall = RecallReport(sample, sample.at(selection.eps), left)
         groups = explain(
             source,
             layout,
@@ -229,29 +227,26 @@ class _Job:
             component=component,
             row_budget=min(budget, stages.LARGEST_BATCH),
         )
-        recall = None
-        if sample is not None:
-            left = residual_duplicates(
-                source, selection.keep, selection.eps, recipe.recall_sample, seed=recipe.seed
-            )
-            recall = RecallReport(sample, sample.at(selection.eps), left)
         rules = None
         if recipe.compare_rules:
             cosine = found.cosine if not layout.n_probes else None
             rules = compare_rules(source, layout, selection.eps, cosine=cosine, row_budget=budget)
-        return _Decision(found, plan, selection, groups, recall, rules)
+        return results.Decision(found, plan, selection, groups, recall, rules)
 
-    def _write(self, decision: _Decision) -> dict[str, Any]:
+    def _left(self, source: stages.StoreSource, selection: Selection) -> Share:
+        """The share of kept rows that still have a kept duplicate."""
+        with self.progress.stage("left over", source.shape[0], "rows") as advance:
+            return residual_duplicates(
+                source.watched(advance),
+                selection.keep,
+                selection.eps,
+                self.recipe.recall_sample,
+                seed=self.recipe.seed,
+            )
+
+    def _write(self, decision: results.Decision) -> dict[str, Any]:
         found, selection, groups = decision.found, decision.selection, decision.groups
-        summary = results.summary(
-            found,
-            self.pool.n_rows,
-            decision.plan,
-            selection,
-            groups,
-            decision.recall,
-            decision.rules,
-        )
+        summary = results.summary(decision, self.pool.n_rows)
         files: dict[str, Any] = {
             results.SCORES_FILE: results.scores_writer(found, self.ids),
             "eps_curve.parquet": results.curve_table(found.cosine),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,16 @@ from tamis.kernels.canonical import canonical
 from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore, commit_unit
 from tamis.run.plan import MemoryPlan
-from tamis.run.progress import Progress
+from tamis.run.progress import Advance, Progress
 from tamis.run.quarantine import reasons_of
 
 SCORES = np.dtype([("row", "<i8"), ("cosine", "<f8"), ("nearest", "<i8")])
 LARGEST_BATCH = 1 << 18
 """Rows: however much memory there is, a kill costs no more than the scores of these."""
+
+
+def _unwatched(steps: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class StoreSource:
 
     store: EmbeddingStore
     block_rows: int
+    advance: Advance = _unwatched
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,7 +55,13 @@ class StoreSource:
         return rows
 
     def blocks(self) -> Iterator[tuple[int, Rows]]:
-        return self.store.blocks(self.block_rows)
+        for start, rows in self.store.blocks(self.block_rows):
+            yield start, rows
+            self.advance(len(rows))
+
+    def watched(self, advance: Advance) -> StoreSource:
+        """The same rows; every block that has been used is reported."""
+        return replace(self, advance=advance)
 
 
 def embed(run: RunDirectory, pool: Pool, units: list[Unit], progress: Progress) -> EmbeddingStore:
@@ -155,7 +166,13 @@ def score(
 
 
 def recall(
-    run: RunDirectory, source: StoreSource, layout: Layout, count: int, seed: int, budget: int
+    run: RunDirectory,
+    source: StoreSource,
+    layout: Layout,
+    count: int,
+    seed: int,
+    budget: int,
+    progress: Progress,
 ) -> RecallSample | None:
     """Rows compared with all rows, to measure what the clustering missed."""
     if not count:
@@ -163,7 +180,9 @@ def recall(
     name = "scores/recall.npy"
     kind = np.dtype([("row", "<i8"), ("any_cosine", "<f4"), ("compared_cosine", "<f4")])
     if not run.done("recall", "sample"):
-        found = recall_sample(source, layout, count, seed=seed, row_budget=budget)
+        with progress.stage("recall", source.shape[0], "rows") as advance:
+            watched = source.watched(advance)
+            found = recall_sample(watched, layout, count, seed=seed, row_budget=budget)
         table = np.empty(len(found.rows), dtype=kind)
         table["row"] = found.rows
         table["any_cosine"], table["compared_cosine"] = found.any_cosine, found.compared_cosine
