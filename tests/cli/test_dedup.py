@@ -288,9 +288,10 @@ def test_a_full_disk_says_so_and_the_run_goes_on_later(
     """The disk takes so many bytes and no more, whatever file they are for."""
     assert call(*dedup(tmp_path / "whole", "--eps", 0.1, "-q")).code == 0
     out = tmp_path / "run"
+    size = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*") if path.is_file())
     write = os.write
-    for room in (0, 5_000, 470_000, 340_000, 20_000, 40_000):
-        left = [room]
+    for share in (0, 0.01, 0.35, 0.2, 0.02, 0.05):  # together too little
+        left = [int(share * size)]
 
         def full(descriptor: int, data: memoryview, left: list[int] = left) -> int:
             if left[0] < len(data):

@@ -94,7 +94,7 @@ class TestPlan:
 
     def test_small_budgets_are_refused(self) -> None:
         message = (
-            "10,000,000 rows of 512 in 1,000 clusters need at least 1.03 GB of memory, the budget "
+            "10,000,000 rows of 512 in 1,000 clusters need at least 1.95 GB of memory, the budget "
             "is 1.00 GB; raise --memory or lower --clusters"
         )
         with pytest.raises(RunError, match=message):

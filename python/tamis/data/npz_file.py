@@ -70,16 +70,27 @@ class CompressedMember:
         rows = np.empty((stop - start, *self.shape[1:]), self.dtype)
         if rows.size == 0:
             return rows
-        with self._mutex, _explained(self.path):
-            if self._open is None:
-                archive = zipfile.ZipFile(self.path)
-                self._open = archive, archive.open(self._member)
-            stream = self._open[1]
-            stream.seek(self.header.offset + start * self.header.row_bytes)
-            read_into(stream, rows, self.name)
-        if stop == self.shape[0]:
-            self.close()
+        whole = False
+        try:
+            with self._mutex, _explained(self.path):
+                stream = self._stream()
+                stream.seek(self.header.offset + start * self.header.row_bytes)
+                read_into(stream, rows, self.name)
+                whole = True
+        finally:
+            if not whole or stop == self.shape[0]:
+                self.close()
         return rows
+
+    def _stream(self) -> Any:
+        if self._open is None:
+            archive = zipfile.ZipFile(self.path)
+            try:
+                self._open = archive, archive.open(self._member)
+            except BaseException:
+                archive.close()
+                raise
+        return self._open[1]
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

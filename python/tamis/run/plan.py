@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from tamis.errors import RunError
 
-# Resident once the interpreter, NumPy and pyarrow are loaded, with their buffers.
-BASE_BYTES = 256 << 20
-# For each row of the pool, beside its id: label 4, dot 8, cosine 4, nearest 8, rank 8, order 8, the
-# sort's own index 8, masks 2, and a copy of the widest column 8.
-ROW_BYTES = 58
+# Resident once the interpreter, NumPy and pyarrow are loaded, about 105 MB, and the buffers of the
+# kernels and of the parquet writer.
+BASE_BYTES = 160 << 20
+# For each row of the pool, beside its id: scores, orders, clusters and the explanation, as seen at
+# the peak of a run of narrow rows; for each probe its cluster and its place among the probers.
+ROW_BYTES = 160
+PROBE_BYTES = 20
 # For each element of a centroid: float16, its float64 sum, and a float32 tile for the kernel.
 CENTROID_ELEMENT_BYTES = 14
 # For each element of a row: as read (float64 at worst) and canonical, while a unit is made.
@@ -36,7 +38,7 @@ class MemoryPlan:
     Attributes:
         rows_per_unit: rows read, made canonical and stored at a time; a power of two.
         rows_per_batch: rows of clusters compared at a time; a larger cluster is taken in tiles.
-        max_train_rows: the most rows that k-means can be trained on.
+        max_train_rows: the most rows that k-means can be trained on; nothing but ids is held then.
         held_bytes: what is held throughout, in bytes.
         budget_bytes: the budget.
     """
@@ -49,7 +51,14 @@ class MemoryPlan:
 
     @classmethod
     def of(
-        cls, n_rows: int, dim: int, n_clusters: int, budget_bytes: int, *, id_bytes: int = 16
+        cls,
+        n_rows: int,
+        dim: int,
+        n_clusters: int,
+        budget_bytes: int,
+        *,
+        id_bytes: int = 16,
+        n_probes: int = 0,
     ) -> MemoryPlan:
         """Plan for a pool.
 
@@ -58,6 +67,7 @@ class MemoryPlan:
             n_clusters: clusters of k-means.
             budget_bytes: the most memory to use, in bytes.
             id_bytes: bytes per id: 16 for uids, 8 for integers, 8 plus its length for text.
+            n_probes: next-nearest clusters that every row is compared with.
 
         Raises:
             RunError: the budget cannot hold what is held throughout and the least of rows.
@@ -67,8 +77,9 @@ class MemoryPlan:
             >>> plan.rows_per_unit, plan.max_train_rows >= 256 * 2_000
             (65536, True)
         """
-        held = BASE_BYTES + n_rows * (ROW_BYTES + id_bytes)
-        held += n_clusters * dim * CENTROID_ELEMENT_BYTES
+        centroids = n_clusters * dim * CENTROID_ELEMENT_BYTES
+        in_training = BASE_BYTES + n_rows * id_bytes + centroids
+        held = in_training + n_rows * (ROW_BYTES + n_probes * PROBE_BYTES)
         least_unit = min(LEAST_ROWS_PER_UNIT, n_rows)
         least_batch = min(max(LEAST_ROWS_PER_BATCH, n_clusters), n_rows)
         least = max(least_unit * UNIT_ELEMENT_BYTES, least_batch * BATCH_ELEMENT_BYTES) * dim
@@ -83,7 +94,8 @@ class MemoryPlan:
         while min(rows_per_unit, n_rows) * dim * UNIT_ELEMENT_BYTES > left:
             rows_per_unit //= 2
         rows_per_batch = min(left // (BATCH_ELEMENT_BYTES * dim), n_rows)
-        return cls(rows_per_unit, rows_per_batch, rows_per_batch, held, budget_bytes)
+        train = min((budget_bytes - in_training) // (BATCH_ELEMENT_BYTES * dim), n_rows)
+        return cls(rows_per_unit, rows_per_batch, train, held, budget_bytes)
 
 
 def _gigabytes(n_bytes: int, *, up: bool = True) -> str:

@@ -73,6 +73,7 @@ def outline(pool: Path | str, recipe: Recipe, *, memory_bytes: int = DEFAULT_MEM
         clusters.n_clusters,
         memory_bytes,
         id_bytes=math.ceil(opened.ids().nbytes / opened.n_rows),
+        n_probes=clusters.n_probes,
     )
     stages.check_training(clusters, memory)
     return Outline(opened, clusters, memory)
