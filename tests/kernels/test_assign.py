@@ -156,6 +156,18 @@ def test_centroids_far_larger_than_the_rows(levels: Any, pinned: Any) -> None:
             check(x, base + noise * size, levels, pinned, size, metric=metric, top=5)
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_euclidean_centroids_whose_squares_leave_float32(levels: Any, pinned: Any) -> None:
+    x = cases.unit_rows(50, 24, 0)
+    centroids = np.random.default_rng(0).standard_normal((400, 24))
+    for size in (2.0**60, 2.0**63, 2.0**70, 2.0**97):
+        for part in (np.s_[::], np.s_[::3]):  # beside others of about unit norm
+            large = centroids.copy()
+            large[part] *= size
+            for top in (1, 3):
+                check(x, large, levels, pinned, size, metric="euclidean", top=top)
+
+
 def test_euclidean_rows_of_any_scale(levels: Any, pinned: Any) -> None:
     rng = np.random.default_rng(0)
     x, centroids = rng.standard_normal((50, 12)), rng.standard_normal((20, 12))

@@ -151,6 +151,7 @@ void RowBlock::pass(Format format, const std::vector<int64_t>& rows, bool whole_
 void RowBlock::tile(const Panels& columns, int64_t column_panel, int64_t column, int count,
                     int first, int n_rows) {
   const PanelFacts& facts = columns.facts(column_panel);
+  float before[kPanel];
   int n_used = 0;  // rows after the last one that sees a column need no work
   for (int r = 0; r < n_rows; ++r) {
     const int slot = first + r;
@@ -162,7 +163,7 @@ void RowBlock::tile(const Panels& columns, int64_t column_panel, int64_t column,
     sight_[r] = sight;
     if (sight) n_used = r + 1;
     const float bound = error_bound(factors_[slot], facts);
-    threshold_[r] = floor_[slot] - bound - 0x1p-21f * std::fabs(floor_[slot]);
+    before[r] = threshold_[r] = floor_[slot] - bound - 0x1p-21f * std::fabs(floor_[slot]);
     margin_[r] = search_.top == 1 ? 2 * bound : kInfinity;
   }
   if (!n_used) return;
@@ -183,8 +184,10 @@ void RowBlock::tile(const Panels& columns, int64_t column_panel, int64_t column,
   }
   if (!n_hits) return;
   if (search_.top == 1) {
-    // The scan lifted thresholds to score - 2 bound; the floor is one bound above that.
+    // The scan lifted thresholds to score - 2 bound; the floor is one bound above that. Only where
+    // it did: elsewhere the sum is the floor that was there, rounded, perhaps upwards.
     for (int r = 0; r < n_used; ++r) {
+      if (!(threshold_[r] > before[r])) continue;
       floor_[first + r] = std::max(floor_[first + r], threshold_[r] + margin_[r] / 2);
     }
   }
@@ -221,7 +224,9 @@ void RowBlock::compact(int slot) {
   }
   int n = 0;
   for (int c = 0; c < n_candidates_[slot]; ++c) {
-    if (list[c].score + bound + 0x1p-21f >= floor_[slot]) list[n++] = list[c];
+    // A penalty beyond float32's range makes -inf + inf, a NaN: it can reach everything.
+    const bool below = list[c].score + bound + 0x1p-21f < floor_[slot];
+    if (!below) list[n++] = list[c];
   }
   n_candidates_[slot] = n;
   if (n <= capacity_ / 2) return;
