@@ -167,6 +167,18 @@ def test_rows_of_every_dtype_and_stride(levels: Any, pinned: Any) -> None:
             check(view, 6, levels, pinned, dtype, max_iter=3)
 
 
+def test_inertia_of_far_centroids_is_exact_too(levels: Any, pinned: Any) -> None:
+    x = cases.unit_rows(50, 24, 0)
+    for size in (3, 100, 300, 65_504):
+        init = np.random.default_rng(size).uniform(-size, size, (4, 24)).astype(np.float16)
+        for level in levels:
+            with pinned(isa=level):
+                found = tamis.kmeans(x, 4, init=init, spherical=False, max_iter=0)
+            difference = x.astype(np.float64) - init.astype(np.float64)[found.labels]
+            total = sum(int(units) ** 2 for units in np.ldexp(difference, 24).flat)
+            assert found.inertia == float(total) / 2**48, (size, level)
+
+
 def test_inertia_is_rounded_once() -> None:
     # A float64 accumulation loses the small terms; integers of 2^-48 do not.
     x = np.zeros((4001, 2), dtype=np.float16)

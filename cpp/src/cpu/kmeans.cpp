@@ -127,6 +127,21 @@ void update_centroids(const HalfRows& x, const int32_t* labels, const HalfRows& 
   });
 }
 
+namespace {
+
+// |x - c|^2 in units of 2^-48, of any two float16 rows, as float32.
+__int128 squared_distance(const float* x, const float* c, int64_t dim) {
+  __int128 sum = 0;
+  for (int64_t i = 0; i < dim; ++i) {
+    const int64_t difference =
+        static_cast<int64_t>(x[i] * 0x1p24f) - static_cast<int64_t>(c[i] * 0x1p24f);
+    sum += static_cast<__int128>(difference) * difference;
+  }
+  return sum;
+}
+
+}  // namespace
+
 Inertia inertia(const HalfRows& x, const int32_t* labels, const HalfRows& centroids,
                 const Context& context) {
   const cpu::Kernels& kernels = cpu::kernels();
@@ -143,15 +158,22 @@ Inertia inertia(const HalfRows& x, const int32_t* labels, const HalfRows& centro
   std::vector<__int128> sums(static_cast<size_t>(n_tasks));
   cpu::parallel_for(n_tasks, context, [&](int64_t task, int thread) {
     auto& wide = buffers[static_cast<size_t>(thread)];
-    wide.resize(static_cast<size_t>(dim));
+    wide.resize(2 * static_cast<size_t>(dim));
+    float* centroid = wide.data() + dim;
     __int128 sum = 0;
     const int64_t end = std::min(x.n_rows, (task + 1) * kRowsAtOnce);
     for (int64_t row = task * kRowsAtOnce; row < end; ++row) {
+      const int32_t label = labels[row];
       kernels.widen(x.row(row), dim, wide.data());
+      if (square[label] > 9) {  // no mean of rows: a first centroid that was given
+        kernels.widen(centroids.row(label), dim, centroid);
+        sum += squared_distance(wide.data(), centroid, dim);
+        continue;
+      }
       const double own = kernels.dot(wide.data(), x.row(row), dim);
-      const double cross = kernels.dot(wide.data(), centroids.row(labels[row]), dim);
+      const double cross = kernels.dot(wide.data(), centroids.row(label), dim);
       // Every term is a multiple of 2^-48 below 2^5: the float64 arithmetic is exact.
-      sum += static_cast<int64_t>((own - 2 * cross + square[labels[row]]) * 0x1p48);
+      sum += static_cast<int64_t>((own - 2 * cross + square[label]) * 0x1p48);
     }
     sums[static_cast<size_t>(task)] = sum;
   });
