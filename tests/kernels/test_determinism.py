@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_every_instruction_set_and_number_of_threads(exact: Any, levels: Any, pi
                     digest = sha256(*operation())
                     computed.setdefault(name, {}).setdefault(digest, []).append((isa, threads))
     assert {name: found for name, found in computed.items() if len(found) > 1} == {}
+
+
+def test_the_rounding_mode_of_the_caller_changes_nothing(exact: Any) -> None:
+    round_to = ctypes.CDLL(None).fesetround
+    x, offsets = cases.families(4000, 24, 1), np.array([0, 4000])
+    cosine = exact.max_cosine64(x, offsets)[0][1:].astype(np.float32)
+    operations = {name: results(exact)[name] for name in ("canonical", "assign64", "max_cosine64")}
+    for threshold in np.unique(cosine)[:: len(cosine) // 4].tolist():
+        for rule in (exact.greedy_keep, exact.components):
+            operations[f"{rule.__name__} {threshold}"] = lambda rule=rule, threshold=threshold: (
+                rule(x, offsets, threshold),
+            )
+    for name, operation in operations.items():
+        expected = operation()
+        assert round_to(0x800) == 0  # upwards
+        try:
+            found = operation()
+        finally:
+            round_to(0)
+        assert_same_bits(found, expected, name)
 
 
 def test_a_row_does_not_depend_on_the_rows_beside_it(exact: Any) -> None:

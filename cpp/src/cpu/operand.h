@@ -29,6 +29,9 @@ inline double norm_of(const Kernels& kernels, const float* x, const uint16_t* ro
   return std::sqrt(kernels.dot(x, row, dim));
 }
 
+// The norms of all rows of x.
+std::vector<double> norms(const Kernels& kernels, const HalfRows& x, const Context& context);
+
 // Fills in the norm of a row where it is not known. In every phase of a search a row is touched by
 // one thread only, until its norm is known.
 inline void need_norm(const Kernels& kernels, const Operand& operand, const float* x, int64_t row) {

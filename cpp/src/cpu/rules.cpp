@@ -14,8 +14,6 @@ namespace tamis {
 
 namespace cpu {
 
-std::vector<double> norms(const Kernels& kernels, const HalfRows& x, const Context& context);
-
 namespace {
 
 constexpr int64_t kChunkPanels = 64;
@@ -185,6 +183,7 @@ void join(int64_t* parent, const std::vector<Edge>& edges) {
 void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
                  float threshold, const PairSink& sink, const Context& context) {
   using namespace cpu;
+  const DefaultFloatingPoint default_floating_point;
   const Kernels& kernels = cpu::kernels();
   const HalfRows seen{x.row(segment_begin), end - segment_begin, x.dim};
   std::vector<double> norm = norms(kernels, seen, context);
@@ -207,6 +206,7 @@ void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_
 void greedy_keep(const HalfRows& x, const Segments& segments, float threshold, uint8_t* keep,
                  const Context& context) {
   using namespace cpu;
+  const DefaultFloatingPoint default_floating_point;
   const Kernels& kernels = cpu::kernels();
   std::vector<double> norm = norms(kernels, x, context);
   const Operand rows{x.n_rows, x.dim, x.data, nullptr, norm.data(), nullptr};
@@ -225,6 +225,7 @@ void greedy_keep(const HalfRows& x, const Segments& segments, float threshold, u
 void components(const HalfRows& x, const Segments& segments, float threshold, int64_t* component,
                 const Context& context) {
   using namespace cpu;
+  const DefaultFloatingPoint default_floating_point;
   const Kernels& kernels = cpu::kernels();
   std::vector<double> norm = norms(kernels, x, context);
   const Operand rows{x.n_rows, x.dim, x.data, nullptr, norm.data(), nullptr};
