@@ -102,14 +102,14 @@ inline py::array_t<double> bind_paired(const py::array& x, const py::array& i, c
   return cosine;
 }
 
-inline void bind_pairs(const py::array& x, int64_t segment_begin, int64_t begin, int64_t end,
-                       float threshold, const py::function& sink) {
+inline int64_t bind_pairs(const py::array& x, int64_t segment_begin, int64_t begin, int64_t end,
+                          float threshold, const py::function& sink) {
   const HalfRows rows = half_rows(x, "x");
   if (!(0 <= segment_begin && segment_begin <= begin && begin <= end && end <= rows.n_rows)) {
     throw std::invalid_argument("expected 0 <= segment_begin <= begin <= end <= rows");
   }
   const py::gil_scoped_release release;
-  pairs_above(
+  return pairs_above(
       rows, segment_begin, begin, end, threshold,
       [&](const Pair* pairs, int64_t n) {
         const py::gil_scoped_acquire gil;
@@ -153,9 +153,10 @@ inline void bind_max_cosine(py::module_& module) {
              "-> cosine float64 [n], index int64 [n], counts.");
   module.def("paired_cosine", &bind_paired, py::arg("x"), py::arg("i"), py::arg("y"), py::arg("j"),
              "-> float64 cosines of x[i[t]] and y[j[t]].");
-  module.def("pairs_above", &bind_pairs, py::arg("x"), py::arg("segment_begin"), py::arg("begin"),
-             py::arg("end"), py::arg("threshold"), py::arg("sink"),
-             "Calls sink(i, j, cosine) with blocks of pairs, ordered by (j, i).");
+  module.def(
+      "pairs_above", &bind_pairs, py::arg("x"), py::arg("segment_begin"), py::arg("begin"),
+      py::arg("end"), py::arg("threshold"), py::arg("sink"),
+      "Calls sink(i, j, cosine) with blocks of pairs, ordered by (j, i) -> row to go on with.");
   module.def("greedy_keep", &bind_greedy, py::arg("x"), py::arg("offsets"), py::arg("threshold"),
              "-> keep bool [n].");
   module.def("components", &bind_components, py::arg("x"), py::arg("offsets"), py::arg("threshold"),

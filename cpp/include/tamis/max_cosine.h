@@ -45,10 +45,11 @@ struct Pair {
 };
 
 // Pairs of one segment, i < j, begin <= j < end, with float32(cosine) > threshold, ordered by
-// (j, i); i runs from segment_begin.
+// (j, i); i runs from segment_begin. Returns the row to go on with: end, or an earlier one where
+// the rows before it have about two million pairs.
 using PairSink = std::function<void(const Pair*, int64_t n_pairs)>;
-void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
-                 float threshold, const PairSink& sink, const Context& context);
+int64_t pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
+                    float threshold, const PairSink& sink, const Context& context);
 
 // In row order, a row is kept iff no earlier kept row of its segment has float32(cosine) above the
 // threshold. keep: uint8 [n_rows].

@@ -56,7 +56,7 @@ void edges_of_panel(Above& above, const Panels& rows, int64_t row_panel, int64_t
 bool edges_of_rows(const Kernels& kernels, const Operand& x, float threshold, int64_t begin,
                    int64_t end, const Center& center, std::vector<std::vector<Edge>>& edges,
                    const Context& context) {
-  constexpr int64_t kMostEdges = 1 << 22;
+  constexpr int64_t kMostEdges = 1 << 21;
   std::atomic<int64_t> n_edges{0};
   const bool may_stop = end - begin > 1;
   std::vector<std::unique_ptr<Above>> workers(static_cast<size_t>(context.n_threads));
@@ -82,19 +82,20 @@ bool edges_of_rows(const Kernels& kernels, const Operand& x, float threshold, in
   return true;
 }
 
-// At most a million pairs at a time.
-void send(const std::vector<std::vector<Edge>>& edges, int64_t first_row, const PairSink& sink) {
+// At most a million pairs at a time; edges are freed on the way.
+void send(std::vector<std::vector<Edge>>& edges, int64_t first_row, const PairSink& sink) {
   constexpr size_t kPairsAtOnce = 1 << 20;
   std::vector<Pair> pairs;
   const auto flush = [&] {
     if (!pairs.empty()) sink(pairs.data(), static_cast<int64_t>(pairs.size()));
     pairs.clear();
   };
-  for (const auto& panel : edges) {
+  for (auto& panel : edges) {
     for (const Edge& edge : panel) {
       pairs.push_back({edge.earlier + first_row, edge.later + first_row, edge.cosine});
       if (pairs.size() == kPairsAtOnce) flush();
     }
+    std::vector<Edge>().swap(panel);
   }
   flush();
 }
@@ -180,8 +181,8 @@ void join(int64_t* parent, const std::vector<Edge>& edges) {
 }  // namespace
 }  // namespace cpu
 
-void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
-                 float threshold, const PairSink& sink, const Context& context) {
+int64_t pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_t end,
+                    float threshold, const PairSink& sink, const Context& context) {
   using namespace cpu;
   const DefaultFloatingPoint default_floating_point;
   const Kernels& kernels = cpu::kernels();
@@ -189,18 +190,17 @@ void pairs_above(const HalfRows& x, int64_t segment_begin, int64_t begin, int64_
   std::vector<double> norm = norms(kernels, seen, context);
   const Operand rows{seen.n_rows, x.dim, seen.data, nullptr, norm.data(), nullptr};
   const Center center = mean_center(kernels, rows, 0, rows.n);
-  int64_t at_once = kChunkRows;
-  for (int64_t row = begin - segment_begin; row < rows.n;) {
-    const int64_t stop = std::min(rows.n, row + at_once);
+  const int64_t row = begin - segment_begin;
+  int64_t stop = rows.n;
+  while (row < stop) {
     std::vector<std::vector<Edge>> edges((stop - row + kPanel - 1) / kPanel);
-    if (!edges_of_rows(kernels, rows, threshold, row, stop, center, edges, context)) {
-      at_once = std::max<int64_t>(1, (stop - row) / 4);
-      continue;
+    if (edges_of_rows(kernels, rows, threshold, row, stop, center, edges, context)) {
+      send(edges, segment_begin, sink);
+      break;
     }
-    send(edges, segment_begin, sink);
-    row = stop;
-    at_once = std::min(kChunkRows, at_once * 2);
+    stop = row + std::max<int64_t>(1, (stop - row) / 4);
   }
+  return segment_begin + stop;
 }
 
 void greedy_keep(const HalfRows& x, const Segments& segments, float threshold, uint8_t* keep,

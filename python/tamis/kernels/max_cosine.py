@@ -112,11 +112,13 @@ def _pairs(
     rows: npt.NDArray[np.float16], bounds: npt.NDArray[np.int64], threshold: float
 ) -> Iterator[Block]:
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        for start in range(begin, end, _ROWS_AT_ONCE):
+        start, at_once = begin, _ROWS_AT_ONCE
+        while start < end:
             blocks: list[Block] = []
-            stop = min(start + _ROWS_AT_ONCE, end)
-            cpu.pairs_above(bits(rows), begin, start, stop, threshold, _into(blocks))
+            stop = min(start + at_once, end)
+            stop = cpu.pairs_above(bits(rows), begin, start, stop, threshold, _into(blocks))
             yield from blocks
+            start, at_once = stop, min(_ROWS_AT_ONCE, 2 * (stop - start))
 
 
 def _into(blocks: list[Block]) -> Callable[..., None]:
