@@ -14,7 +14,8 @@ namespace tamis::bindings {
 
 namespace py = pybind11;
 
-// An array of T, C-contiguous, with `n_dims` dimensions; TypeError or ValueError otherwise.
+// An array of T, C-contiguous and aligned, with `n_dims` dimensions; TypeError or ValueError
+// otherwise.
 template <class T>
 py::array_t<T> checked(const py::array& array, const char* name, int n_dims) {
   if (!py::isinstance<py::array_t<T>>(array)) {
@@ -28,6 +29,9 @@ py::array_t<T> checked(const py::array& array, const char* name, int n_dims) {
   }
   if (!(array.flags() & py::array::c_style)) {
     throw std::invalid_argument(std::string(name) + ": expected a C-contiguous array");
+  }
+  if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0) {
+    throw std::invalid_argument(std::string(name) + ": expected an aligned array");
   }
   return py::reinterpret_borrow<py::array_t<T>>(array);
 }

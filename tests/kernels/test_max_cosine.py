@@ -66,6 +66,18 @@ def test_near_ties(d: int, levels: Any, pinned: Any) -> None:
     check(close, levels, pinned, "last bits", side="others")
 
 
+def test_rows_at_odd_addresses(exact: Any) -> None:
+    x, offsets = cases.mixture(200, 33, 1), np.array([0, 120, 200])
+    odd = np.empty(x.nbytes + 1, dtype=np.uint8)[1:].view(np.float16).reshape(x.shape)
+    odd[:] = x
+    odd_offsets = np.empty(25, dtype=np.uint8)[1:].view(np.int64)
+    odd_offsets[:] = offsets
+    assert not odd.flags.aligned and not odd_offsets.flags.aligned
+    assert_same_bits(tamis.max_cosine(odd, odd_offsets), tamis.max_cosine(x, offsets))
+    assert_same_bits(exact.max_cosine64(odd, odd_offsets), exact.max_cosine64(x, offsets))
+    assert_same_bits(tamis.assign(odd, odd[:20]), tamis.assign(x, x[:20]))
+
+
 def test_a_thousand_equal_rows_take_the_lowest_index(levels: Any, pinned: Any) -> None:
     x = np.repeat(cases.unit_rows(1, 100, 0), 1000, axis=0)
     check(x, levels, pinned, "earlier")

@@ -58,7 +58,8 @@ struct Kernels {
   // Appends the scores at or above their row's threshold to hits; returns how many.
   int (*scan_f32)(const float* tile, const Scan& scan, Hit* hits);
 
-  // The int8 pass, or null where the instruction set has no int8 dot products.
+  // The int8 pass; all four are null where the instruction set has no int8 dot products.
+  //
   // x.y summed in sixteen float32 lanes, for what int8 left open.
   float (*dot_f32)(const float* x, const uint16_t* y, int64_t dim);
   // v = x * weight - center (center may be null), rounded to int8, into one column of a panel.

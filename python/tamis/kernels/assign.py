@@ -126,7 +126,9 @@ def best_centroids(
 
 def _targets(centroids: npt.NDArray[Any], exponent: int) -> npt.NDArray[Any]:
     """float16 bits where the centroids are float16 numbers of at most unit norm, else float64."""
-    if centroids.dtype == np.float16 and exponent == 0 and centroids.flags.c_contiguous:
+    flags = centroids.flags
+    ready = centroids.dtype == np.float16 and flags.c_contiguous and flags.aligned
+    if ready and exponent == 0:
         single = centroids.astype(np.float32)
         if np.einsum("ij,ij->i", single, single).max() <= _UNIT:  # false for NaN and Inf
             return bits(centroids)

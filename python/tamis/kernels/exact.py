@@ -75,8 +75,8 @@ def components(rows: Rows, offsets: Int64, threshold: float) -> Int64:
 
 
 def _bits(rows: Rows) -> npt.NDArray[np.uint16]:
-    return bits(np.ascontiguousarray(rows, dtype=np.float16))
+    return bits(np.require(rows, dtype=np.float16, requirements=["C", "A"]))
 
 
 def _int64(values: npt.ArrayLike) -> Int64:
-    return np.ascontiguousarray(values, dtype=np.int64)
+    return np.require(values, dtype=np.int64, requirements=["C", "A"])
