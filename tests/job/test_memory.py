@@ -19,14 +19,13 @@ BUDGET = 262_000_000
 
 # Prints what is resident at the start (all modules loaded) and at most, in bytes.
 MEASURE = """
-import json, resource, sys
+import json, sys
 from tamis.filters.semdedup.job import Recipe, run_job
+from tamis.run.peak import peak_memory_bytes
 import pyarrow.parquet
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-start = peak()
+start = peak_memory_bytes()
 run_job(sys.argv[1], sys.argv[2], Recipe(**json.loads(sys.argv[3])), memory_bytes=int(sys.argv[4]))
-print(start, peak())
+print(start, peak_memory_bytes())
 """
 
 

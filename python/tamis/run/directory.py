@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from tamis.run.manifest import (
     require_run_or_empty,
     require_unchanged,
 )
+from tamis.run.peak import peak_memory_bytes
 from tamis.run.recipe import to_toml
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class RunDirectory:
             "event": event,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "pid": os.getpid(),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory_bytes(),
             **fields,
         }
         path = self.path / LOG
