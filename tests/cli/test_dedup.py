@@ -80,10 +80,13 @@ def test_without_a_threshold_nothing_is_selected(tmp_path: Path) -> None:
 def test_rules_are_compared(tmp_path: Path) -> None:
     outcome = call(*dedup(tmp_path / "run", "--eps", 0.1, "--compare-rules"))
     assert outcome.code == 0
-    kept = json.loads((tmp_path / "run/summary.json").read_text())["rules"]["kept"]
-    assert kept["components"] <= kept["semdedup"] <= kept["greedy"]
-    for rule, count in kept.items():
-        assert f"rule {rule} keeps {count:,}" in " ".join(outcome.out.split())
+    rules = json.loads((tmp_path / "run/summary.json").read_text())["rules"]
+    assert rules["components"]["kept"] <= rules["semdedup"]["kept"] <= rules["greedy"]["kept"]
+    told = " ".join(outcome.out.split())
+    for rule, found in rules.items():
+        assert f"rule {rule} keeps {found['kept']:,}, of which" in told
+        for other, count in found["removed_by"].items():
+            assert f"{other} removes {count:,}" in told
 
 
 @pytest.mark.parametrize("as_json", [False, True])

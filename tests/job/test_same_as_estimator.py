@@ -163,10 +163,14 @@ def test_every_recipe(recipe: str, pools: dict[str, Given], tmp_path: Path) -> N
     require_same(tmp_path / "run", given, estimate(given, asked))
     if asked.compare_rules:
         plain = asked.model_copy(update={"probes": 0, "keep": None, "eps": summary["eps"]})
-        for rule, kept in summary["rules"]["kept"].items():
-            expected = estimate(given, plain.model_copy(update={"rule": rule}))
-            assert expected.keep_mask_ is not None
-            assert kept == int(expected.keep_mask_.sum()), rule
+        masks = {}
+        for rule in summary["rules"]:
+            masks[rule] = estimate(given, plain.model_copy(update={"rule": rule})).keep_mask_
+            assert masks[rule] is not None
+        for rule, found in summary["rules"].items():
+            assert found["kept"] == int(masks[rule].sum()), rule
+            for other, count in found["removed_by"].items():
+                assert count == int((masks[rule] & ~masks[other]).sum()), (rule, other)
 
 
 def test_ties_at_the_cut_are_there_to_be_decided(pools: dict[str, Given]) -> None:

@@ -62,8 +62,9 @@ def print_summary(summary: dict[str, Any], out: Path, seconds: float) -> None:
         table.add_row("orphans", f"{orphans:,} removed rows without a kept row within eps")
     _add_share(table, "recall", summary.get("recall"), FOUND)
     _add_share(table, "left over", summary.get("residual"), LEFT)
-    for rule, kept in summary.get("rules", {}).get("kept", {}).items():
-        table.add_row(f"rule {rule}", f"keeps {kept:,}")
+    for rule, found in summary.get("rules", {}).items():
+        others = ", ".join(f"{other} removes {n:,}" for other, n in found["removed_by"].items())
+        table.add_row(f"rule {rule}", f"keeps {found['kept']:,}, of which {others}")
     table.add_row("time", f"{seconds:.1f} s")
     for label, name in (
         ("subset", "subset.npy"),

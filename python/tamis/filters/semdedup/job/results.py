@@ -191,11 +191,13 @@ def summary(decision: Decision, n_rows: int) -> dict[str, Any]:
         content["recall"] = share(decision.recall.found)
         content["residual"] = share(decision.recall.residual)
     if decision.rules is not None:
+        differences = decision.rules.differences
         content["rules"] = {
-            "kept": decision.rules.kept,
-            "kept_by_one_removed_by_the_other": {
-                f"{a}, {b}": count for (a, b), count in decision.rules.differences.items()
-            },
+            rule: {
+                "kept": kept,
+                "removed_by": {b: count for (a, b), count in differences.items() if a == rule},
+            }
+            for rule, kept in decision.rules.kept.items()
         }
     return content
 
