@@ -2,9 +2,9 @@
 //
 //   cosine(x, y) = x.y / (|x| |y|)   in float64: the exact dot, one product, one division
 //
-// The n x n matrix is never stored: tiles of 48 x 48 scores are scanned and dropped. Memory is
-// about one byte per element of the columns in work, at most 16 MiB of them at a time, and 16
-// bytes a row.
+// The n x n matrix is never stored: tiles of 48 x 48 scores are scanned and dropped. Beside the
+// results, memory is 8 bytes a row and the packed columns in work: one byte per element, or four
+// where there are no int8 products, 16 MiB of them at a time.
 #pragma once
 
 #include "tamis/array.h"

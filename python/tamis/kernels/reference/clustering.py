@@ -138,5 +138,5 @@ def inertia(rows: Float16, centroids: Float16, labels: npt.NDArray[np.int32]) ->
     """Return sum |x - c|^2 as an integer of 2^-48, rounded to float64 once."""
     units = np.ldexp(rows.astype(np.float64), 24).astype(np.int64)
     differences = units - np.ldexp(centroids.astype(np.float64), 24).astype(np.int64)[labels]
-    per_row = np.square(differences).sum(axis=1)  # at most about 4 * 2^48
-    return float(np.ldexp(float(sum(per_row.tolist())), -48))
+    total = sum(unit * unit for unit in differences.ravel().tolist())  # integers of any size
+    return float(np.ldexp(float(total), -48))
