@@ -18,7 +18,7 @@ inline const int32_t* checked_labels(const py::array& labels, int64_t n_rows, in
 }
 
 inline py::tuple bind_assign(const py::array& x, const py::array& centroids, bool euclidean,
-                             int top) {
+                             int top, const py::object& guess) {
   const HalfRows rows = half_rows(x, "x");
   Centroids targets;
   if (py::isinstance<py::array_t<double>>(centroids)) {
@@ -34,6 +34,9 @@ inline py::tuple bind_assign(const py::array& x, const py::array& centroids, boo
                                 " (the number of centroids), got " + std::to_string(top));
   }
   if (targets.half.n_rows > INT32_MAX) throw std::invalid_argument("centroids: too many");
+  const int32_t* guesses = guess.is_none() ? nullptr
+                                           : checked_labels(py::cast<py::array>(guess), rows.n_rows,
+                                                            targets.half.n_rows);
   py::array_t<int32_t> labels({rows.n_rows, static_cast<int64_t>(top)});
   py::array_t<double> scores({rows.n_rows, static_cast<int64_t>(top)});
   int32_t* labels_data = labels.mutable_data();
@@ -41,8 +44,8 @@ inline py::tuple bind_assign(const py::array& x, const py::array& centroids, boo
   Counts counts;
   {
     const py::gil_scoped_release release;
-    counts = assign(rows, targets, euclidean ? Metric::euclidean : Metric::dot, top, labels_data,
-                    scores_data, context());
+    counts = assign(rows, targets, euclidean ? Metric::euclidean : Metric::dot, top, guesses,
+                    labels_data, scores_data, context());
   }
   return py::make_tuple(labels, scores, as_dict(counts));
 }
@@ -75,7 +78,7 @@ inline py::int_ bind_inertia(const py::array& x, const py::array& labels,
 
 inline void bind_kmeans(py::module_& module) {
   module.def("assign", &bind_assign, py::arg("x"), py::arg("centroids"), py::arg("euclidean"),
-             py::arg("top"),
+             py::arg("top"), py::arg("guess") = py::none(),
              "x float16 bits [n, dim], centroids float16 bits or float64 [k, dim] -> labels int32 "
              "[n, top], scores float64 [n, top], counts.");
   module.def("update_centroids", &bind_update, py::arg("x"), py::arg("labels"),

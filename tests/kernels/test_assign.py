@@ -278,3 +278,19 @@ def test_wrong_arguments_are_refused_in_one_sentence(change: dict[str, Any], wor
     with pytest.raises((ValueError, RuntimeError), match=words) as caught:
         tamis.assign(cases.unit_rows(9, 5), **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_a_guess_changes_nothing(metric: Any, levels: Any, pinned: Any) -> None:
+    from tamis.kernels.assign import ScaledRows, best_centroids
+
+    rng = np.random.default_rng(0)
+    for name, family in cases.FAMILIES.items():
+        rows, centroids = ScaledRows(family(300, 65, 1), 0, 0.0), family(120, 65, 2)
+        expected = best_centroids(rows, centroids, metric, 1)
+        for guess in (expected[0], rng.integers(0, 120, 300), np.zeros(300)):
+            guess = np.ascontiguousarray(guess, dtype=np.int32)
+            for level in levels:
+                with pinned(isa=level):
+                    found = best_centroids(rows, centroids, metric, 1, guess=guess)
+                assert_same_bits(found, expected, (name, level))

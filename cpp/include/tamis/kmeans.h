@@ -20,9 +20,10 @@ struct Centroids {
 // The `top` best centroids of every row, best first, ties to the lowest index.
 //   dot:        score = x.c                 euclidean: score = x.c - |c|^2/2
 // both in float64; for wide centroids summed in the order of canonical.h.
-// labels: int32 [n_rows x top]; scores: float64 [n_rows x top].
+// labels: int32 [n_rows x top]; scores: float64 [n_rows x top]. guess: int32 [n_rows], a centroid
+// that is probably good for each row, or null; it saves work and changes no result.
 Counts assign(const HalfRows& x, const Centroids& centroids, Metric metric, int top,
-              int32_t* labels, double* scores, const Context& context);
+              const int32_t* guess, int32_t* labels, double* scores, const Context& context);
 
 // Next centroids: float16(sum / |sum|) where spherical, else float16(sum / count); sums are float64
 // and exact, |sum| is summed in the order of canonical.h. A cluster whose sum is zero (spherical)

@@ -69,7 +69,11 @@ void tile_f32(const uint32_t* rows, const uint32_t* columns, int64_t groups, int
       TAMIS_EIGHT(TAMIS_ZERO)
       const float* x = reinterpret_cast<const float*>(rows) + begin * kPanel + row;
       const float* y = reinterpret_cast<const float*>(columns) + begin * kPanel;
-      for (int64_t k = 0; k < n; ++k, x += kPanel, y += kPanel) {
+      // The next block of the column panel: a sixth of it, half a line in every step.
+      const char* next =
+          reinterpret_cast<const char*>(columns + (begin + kBlockGroups) * kPanel) + row * 256;
+      for (int64_t k = 0; k < n; ++k, x += kPanel, y += kPanel, next += 32) {
+        _mm_prefetch(next, _MM_HINT_T0);
         const __m512 y0 = _mm512_load_ps(y), y1 = _mm512_load_ps(y + 16),
                      y2 = _mm512_load_ps(y + 32);
 #define TAMIS_STEP(r)                       \

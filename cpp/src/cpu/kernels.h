@@ -11,7 +11,7 @@
 namespace tamis::cpu {
 
 inline constexpr int kPanel = 48;        // rows of a panel, and the side of a tile
-inline constexpr int kBlockGroups = 64;  // groups summed before a tile is touched
+inline constexpr int kBlockGroups = 64;  // f32 groups summed before a tile is touched
 
 // What rounding a row v to int8 did: v is about scale * q.
 struct Quantized {

@@ -57,6 +57,11 @@ void tile_block(const float* a, const float* b, int64_t groups, int n_rows, floa
       for (int r = 0; r < 6; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_ps();
       const float* x = a + row;
       const float* y = b + column;
+      // The next block of the column panel, 8 lines for each of the 24 micro-tiles of this one.
+      const float* next = b + kBlockGroups * kPanel + ((column / 16) * 8 + row / 6) * 128;
+      for (int line = 0; line < 8; ++line) {
+        _mm_prefetch(reinterpret_cast<const char*>(next + line * 16), _MM_HINT_T0);
+      }
       for (int64_t k = 0; k < groups; ++k, x += kPanel, y += kPanel) {
         const __m256 y0 = _mm256_load_ps(y), y1 = _mm256_load_ps(y + 8);
 #pragma GCC unroll 6

@@ -31,6 +31,22 @@ std::vector<double> half_squares(const cpu::Kernels& kernels, const Centroids& c
   return penalty;
 }
 
+// A search that starts from an exact score has a floor from its first tile on.
+void score_guesses(const cpu::Search& search, const int32_t* guess, const Context& context) {
+  const int64_t n_rows = search.rows.n;
+  std::vector<std::vector<float>> buffers(static_cast<size_t>(context.n_threads));
+  cpu::parallel_for((n_rows + kRowsAtOnce - 1) / kRowsAtOnce, context, [&](int64_t t, int thread) {
+    auto& wide = buffers[static_cast<size_t>(thread)];
+    wide.resize(static_cast<size_t>(search.rows.dim));
+    for (int64_t row = t * kRowsAtOnce; row < std::min(n_rows, (t + 1) * kRowsAtOnce); ++row) {
+      search.kernels->widen(search.rows.half_row(row), search.rows.dim, wide.data());
+      search.scores[row * search.top] = cpu::exact_score(
+          *search.kernels, search.rows, search.columns, wide.data(), row, guess[row]);
+      search.indices[row * search.top] = guess[row];
+    }
+  });
+}
+
 // Rows in the order of their labels.
 struct Grouping {
   std::vector<int64_t> begin;  // [n_clusters + 1]
@@ -48,7 +64,7 @@ struct Grouping {
 }  // namespace
 
 Counts assign(const HalfRows& x, const Centroids& centroids, Metric metric, int top,
-              int32_t* labels, double* scores, const Context& context) {
+              const int32_t* guess, int32_t* labels, double* scores, const Context& context) {
   const cpu::Kernels& kernels = cpu::kernels();
   std::vector<double> penalty;
   if (metric == Metric::euclidean) penalty = half_squares(kernels, centroids, context);
@@ -64,6 +80,7 @@ Counts assign(const HalfRows& x, const Centroids& centroids, Metric metric, int 
   search.top = top;
   search.scores = scores;
   search.indices = indices.data();
+  if (guess) score_guesses(search, guess, context);
   const Counts counts = cpu::run(search, {{0, x.n_rows, 0, centroids.half.n_rows}}, context);
   for (int64_t i = 0; i < n; ++i) labels[i] = static_cast<int32_t>(indices[i]);
   return counts;

@@ -106,9 +106,16 @@ def scaled_rows(x: Any, *, allow_rounding: bool = False) -> ScaledRows:
 
 
 def best_centroids(
-    scaled: ScaledRows, centroids: npt.NDArray[Any], metric: Metric, top: int
+    scaled: ScaledRows,
+    centroids: npt.NDArray[Any],
+    metric: Metric,
+    top: int,
+    guess: npt.NDArray[np.int32] | None = None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Labels and float64 scores; shapes (n,) for top = 1, else (n, top)."""
+    """Labels and float64 scores; shapes (n,) for top = 1, else (n, top).
+
+    guess: int32 (n,), a probable label of every row; it saves work and changes no result.
+    """
     if len(centroids) < 1:
         raise ValueError("centroids: expected at least 1 centroid, got none")
     if centroids.shape[1] != scaled.rows.shape[1]:
@@ -117,7 +124,7 @@ def best_centroids(
             f"got {centroids.shape[1]}"
         )
     labels, scores, _ = cpu.assign(
-        bits(scaled.rows), _targets(centroids, scaled.exponent), metric == "euclidean", top
+        bits(scaled.rows), _targets(centroids, scaled.exponent), metric == "euclidean", top, guess
     )
     if scaled.exponent:
         scores = np.ldexp(scores, 2 * scaled.exponent if metric == "euclidean" else 0)

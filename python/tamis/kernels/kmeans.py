@@ -210,7 +210,8 @@ def lloyd(
     for _ in range(max_iter):
         labels = np.ascontiguousarray(labels)
         centroids = halves(cpu.update_centroids(rows, labels, bits(centroids), spherical))
-        previous, labels = labels, best_centroids(points, centroids, metric, top=1)[0]
+        previous = labels
+        labels = best_centroids(points, centroids, metric, top=1, guess=previous)[0]
         converged = bool(np.array_equal(previous, labels))
         yield centroids, converged
         if converged:
