@@ -4,7 +4,8 @@
 //
 // The n x n matrix is never stored: tiles of 48 x 48 scores are scanned and dropped. Beside the
 // results, memory is 8 bytes a row and the packed columns in work: one byte per element, or four
-// where there are no int8 products, 16 MiB of them at a time.
+// where there are no int8 products, 16 MiB of them at a time, or 4 MiB for
+// each thread where segments are small.
 #pragma once
 
 #include "tamis/array.h"

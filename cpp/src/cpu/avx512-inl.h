@@ -138,16 +138,19 @@ int scan_tile(const Number* tile, const Scan& scan, Hit* hits) {
               h1 = _mm512_mask_cmp_ps_mask(m1, f1, threshold, _CMP_GE_OQ),
               h2 = _mm512_mask_cmp_ps_mask(m2, f2, threshold, _CMP_GE_OQ);
     if (!(h0 | h1 | h2)) continue;
-    const __m512 low = _mm512_set1_ps(-__builtin_inff());
-    const __m512 top = _mm512_max_ps(
-        _mm512_mask_mov_ps(low, h0, f0),
-        _mm512_max_ps(_mm512_mask_mov_ps(low, h1, f1), _mm512_mask_mov_ps(low, h2, f2)));
-    const float lifted = _mm512_reduce_max_ps(top) - scan.row_margin[r];
-    if (lifted > scan.row_threshold[r]) scan.row_threshold[r] = lifted;
-    threshold = _mm512_set1_ps(scan.row_threshold[r]);
-    h0 = _mm512_mask_cmp_ps_mask(h0, f0, threshold, _CMP_GE_OQ);
-    h1 = _mm512_mask_cmp_ps_mask(h1, f1, threshold, _CMP_GE_OQ);
-    h2 = _mm512_mask_cmp_ps_mask(h2, f2, threshold, _CMP_GE_OQ);
+    // A row without a threshold would hit 48 times; from then on a hit or two are best just listed.
+    if (scan.row_threshold[r] == -__builtin_inff()) {
+      const __m512 low = threshold;
+      const __m512 top = _mm512_max_ps(
+          _mm512_mask_mov_ps(low, h0, f0),
+          _mm512_max_ps(_mm512_mask_mov_ps(low, h1, f1), _mm512_mask_mov_ps(low, h2, f2)));
+      const float lifted = _mm512_reduce_max_ps(top) - scan.row_margin[r];
+      if (lifted > scan.row_threshold[r]) scan.row_threshold[r] = lifted;
+      threshold = _mm512_set1_ps(scan.row_threshold[r]);
+      h0 = _mm512_mask_cmp_ps_mask(h0, f0, threshold, _CMP_GE_OQ);
+      h1 = _mm512_mask_cmp_ps_mask(h1, f1, threshold, _CMP_GE_OQ);
+      h2 = _mm512_mask_cmp_ps_mask(h2, f2, threshold, _CMP_GE_OQ);
+    }
     uint64_t above = static_cast<uint64_t>(h0) | static_cast<uint64_t>(h1) << 16 |
                      static_cast<uint64_t>(h2) << 32;
     alignas(64) float values[kPanel];
@@ -157,6 +160,8 @@ int scan_tile(const Number* tile, const Scan& scan, Hit* hits) {
     for (; above; above &= above - 1) {
       const int c = __builtin_ctzll(above);
       hits[n_hits++] = {static_cast<uint8_t>(r), static_cast<uint8_t>(c), values[c]};
+      const float lifted = values[c] - scan.row_margin[r];
+      if (lifted > scan.row_threshold[r]) scan.row_threshold[r] = lifted;
     }
   }
   return n_hits;

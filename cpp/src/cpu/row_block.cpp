@@ -85,7 +85,7 @@ void RowBlock::set_rows(const std::vector<int64_t>& rows, bool whole_block) {
                       (rows[0] - chunk_->column_begin) % kPanel == 0;
   if (inside) {
     row_panels_ = shared_;
-    first_row_panel_ = chunk_->first_panel + (rows[0] - chunk_->column_begin) / kPanel;
+    first_row_panel_ = (rows[0] - chunk_->column_begin) / kPanel;
   } else {
     Panels& own = format_ == Format::i8 ? own_rows_i8_ : own_rows_f32_;
     if (!own.bytes()) own = Panels(format_, search_.rows.dim, kBlockPanels);
@@ -125,7 +125,7 @@ void RowBlock::pass(Format format, const std::vector<int64_t>& rows, bool whole_
   if (!shared && !own_column_f32_.bytes()) own_column_f32_ = Panels(format, search_.rows.dim, 1);
   for (int64_t column = chunk_->column_begin; column < end; column += kPanel) {
     const int count = static_cast<int>(std::min<int64_t>(kPanel, chunk_->column_end - column));
-    int64_t panel = chunk_->first_panel + (column - chunk_->column_begin) / kPanel;
+    int64_t panel = (column - chunk_->column_begin) / kPanel;
     if (!shared) {
       int64_t columns[kPanel];
       for (int c = 0; c < count; ++c) columns[c] = column + c;
@@ -262,10 +262,10 @@ void RowBlock::rescore(int slot) {
     const double bound = error_bound(factors_[slot], facts_of(list[c].column)) + 0x1p-21;
     if (list[c].score + offset_[slot] + bound < worst(row)) continue;
     const int64_t column = chunk_->column_begin + list[c].column;
+    ++rescored_[slot];  // a look in float32 counts against the budget, too
     if (c > 0 && format_ == Format::i8 && !reaches_in_f32(row, column)) continue;
     insert(row, exact_score(kernels_, search_.rows, search_.columns, wide_.data(), row, column),
            column);
-    ++rescored_[slot];
     ++counts_.rescored;
   }
   floor_[slot] = std::max(floor_[slot], down(worst(row) - offset_[slot]));
@@ -287,7 +287,7 @@ bool RowBlock::reaches_in_f32(int64_t row, int64_t column) const {
 // What bounds the error of one column: its own norm and error where its panel is still there.
 PanelFacts RowBlock::facts_of(int32_t column) const {
   if (format_ != shared_->format()) return facts_;
-  return shared_->facts(chunk_->first_panel + column / kPanel, column % kPanel);
+  return shared_->facts(column / kPanel, column % kPanel);
 }
 
 double RowBlock::worst(int64_t row) const {
@@ -315,7 +315,8 @@ void RowBlock::insert(int64_t row, double score, int64_t column) {
   indices[place] = column;
 }
 
-void RowBlock::run_directly(const Stretch& stretch, int64_t column_begin, int64_t column_end) {
+void RowBlock::run_directly(const Stretch& stretch) {
+  const int64_t column_begin = stretch.column_begin, column_end = stretch.column_end;
   for (int64_t column = column_begin; search_.columns.norm && column < column_end; ++column) {
     kernels_.widen(search_.columns.half_row(column), search_.columns.dim, wide_.data());
     need_norm(kernels_, search_.columns, wide_.data(), column);

@@ -12,15 +12,13 @@ namespace tamis::cpu {
 inline constexpr int kBlockPanels = 4;
 inline constexpr int kBlockRows = kBlockPanels * kPanel;
 
-// Columns packed together, of one stretch.
+// Columns of a stretch that are packed together, from panel 0 on.
 struct Chunk {
-  int stretch = 0;
-  int64_t column_begin = 0, column_end = 0;
-  int64_t first_panel = 0;  // in the wave's panels
-  const Center* center = nullptr;
-  PanelFacts facts;                         // the largest of its panels
-  std::atomic<int64_t>* tried = nullptr;    // rows that started on the lowest rung
-  std::atomic<int64_t>* climbed = nullptr;  // and left it
+  int64_t column_begin, column_end;
+  const Center* center;           // null: none
+  PanelFacts facts;               // the largest of its panels
+  std::atomic<int64_t>* tried;    // rows that started on the lowest rung
+  std::atomic<int64_t>* climbed;  // and left it
 
   int64_t n_columns() const { return column_end - column_begin; }
 };
@@ -33,7 +31,7 @@ class RowBlock {
   void run(const Stretch& stretch, const Chunk& chunk, const Panels& columns, int64_t begin,
            int64_t end);
   // The same for a few rows and columns, by float64 scores alone.
-  void run_directly(const Stretch& stretch, int64_t column_begin, int64_t column_end);
+  void run_directly(const Stretch& stretch);
 
   const Counts& counts() const { return counts_; }
 
@@ -66,7 +64,7 @@ class RowBlock {
   // The chunk at hand.
   const Stretch* stretch_ = nullptr;
   const Chunk* chunk_ = nullptr;
-  const Panels* shared_ = nullptr;  // the wave's panels
+  const Panels* shared_ = nullptr;  // the chunk's panels
   // The pass at hand.
   Format format_ = Format::f32;
   int64_t budget_ = 0;

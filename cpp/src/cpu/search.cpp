@@ -1,7 +1,6 @@
 #include "cpu/search.h"
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 
 #include "cpu/parallel.h"
@@ -10,178 +9,175 @@
 namespace tamis::cpu {
 namespace {
 
-constexpr int64_t kWaveBytes = 16 << 20;  // packed columns in work at a time: they stay in L3
-constexpr int64_t kDirectColumns = 16;    // up to this a tile does not pay,
-constexpr int64_t kDirectRows = 256;      // for so few rows
+constexpr int64_t kChunkBytes = 16 << 20;  // packed columns that all threads share: they stay in L3
+constexpr int64_t kOwnBytes = 4 << 20;     // packed columns that one thread keeps to itself
+constexpr int64_t kOwnRows = 8192;
+constexpr int64_t kTinyColumns = 16;  // up to this a tile does not pay,
+constexpr int64_t kTinyRows = 256;    // for so few rows
+constexpr int64_t kTinyAtOnce = 64;
 
-// Chunks that are packed together, then searched together.
-struct Wave {
-  std::vector<Chunk> chunks;
-  std::vector<Chunk> direct;
+// One thread's buffers.
+struct Worker {
+  RowBlock block;
+  Panels panels;
   int64_t n_panels = 0;
+  std::vector<float> scratch;
+
+  explicit Worker(const Search& search)
+      : block(search), scratch(static_cast<size_t>(search.rows.dim) * 2) {}
 };
 
-struct BlockTask {
-  int chunk;  // -1: the direct chunks [begin, end)
-  int64_t begin, end;
-};
-
-class Waves {
+// Tiny stretches are compared directly, many to a task; small ones are packed and searched by one
+// thread; of large ones all threads first pack a chunk of columns, then search it.
+class Plan {
  public:
-  Waves(const Search& search, const std::vector<Stretch>& stretches, const Context& context)
+  Plan(const Search& search, const std::vector<Stretch>& stretches, const Context& context)
       : search_(search), stretches_(stretches), context_(context) {
     // The int8 bounds hold for rows of about unit norm; float64 columns may have any.
     format_ = search.kernels->tile_i8 && !search.columns.wide ? Format::i8 : Format::f32;
-    const int64_t panel_bytes = Panels::groups(format_, search.rows.dim) * kPanel * 4;
-    panels_per_wave_ = std::max<int64_t>(1, kWaveBytes / panel_bytes);
-    blocks_.resize(static_cast<size_t>(std::max(1, context.n_threads)));
+    panel_bytes_ = Panels::groups(format_, search.rows.dim) * kPanel * 4;
+    workers_.resize(static_cast<size_t>(std::max(1, context.n_threads)));
   }
 
   Counts run() {
-    Wave wave;
-    for (size_t s = 0; s < stretches_.size(); ++s) {
-      const Stretch& stretch = stretches_[s];
-      if (stretch.row_begin == stretch.row_end) continue;
-      for (int64_t column = stretch.column_begin; column < stretch.column_end;) {
-        Chunk chunk;
-        chunk.stretch = static_cast<int>(s);
-        chunk.column_begin = column;
-        const int64_t left = stretch.column_end - stretch.column_begin;
-        if (left <= kDirectColumns && stretch.row_end - stretch.row_begin <= kDirectRows) {
-          chunk.column_end = column = stretch.column_end;
-          wave.direct.push_back(chunk);
-          if (wave.direct.size() >= 1 << 20) flush(wave);
-          continue;
-        }
-        if (wave.n_panels == panels_per_wave_) flush(wave);
-        const int64_t room = (panels_per_wave_ - wave.n_panels) * kPanel;
-        chunk.column_end = column = std::min(stretch.column_end, column + room);
-        chunk.first_panel = wave.n_panels;
-        wave.n_panels += (chunk.n_columns() + kPanel - 1) / kPanel;
-        wave.chunks.push_back(chunk);
+    for (const Stretch& stretch : stretches_) {
+      const int64_t n_rows = stretch.row_end - stretch.row_begin;
+      const int64_t n_columns = stretch.column_end - stretch.column_begin;
+      if (!n_rows || !n_columns) continue;
+      if (n_columns <= kTinyColumns && n_rows <= kTinyRows) {
+        tiny_.push_back(&stretch);
+      } else if (n_columns / kPanel * panel_bytes_ <= kOwnBytes && n_rows <= kOwnRows) {
+        small_.push_back(&stretch);
+      } else {
+        large_.push_back(&stretch);
       }
     }
-    flush(wave);
+    if (static_cast<int>(small_.size()) < 4 * context_.n_threads) {
+      large_.insert(large_.end(), small_.begin(), small_.end());
+      small_.clear();
+    }
+    for (const Stretch* stretch : large_) run_large(*stretch);
+    run_small_and_tiny();
     Counts total;
-    for (const auto& block : blocks_) {
-      if (!block) continue;
-      total.rows += block->counts().rows;
-      total.rescored += block->counts().rescored;
-      total.climbed += block->counts().climbed;
+    for (const auto& worker : workers_) {
+      if (!worker) continue;
+      total.rows += worker->block.counts().rows;
+      total.rescored += worker->block.counts().rescored;
+      total.climbed += worker->block.counts().climbed;
     }
     return total;
   }
 
  private:
-  void flush(Wave& wave) {
-    if (wave.chunks.empty() && wave.direct.empty()) return;
-    pack(wave);
-    search_wave(wave);
-    wave = Wave();
+  Worker& worker(int thread) {
+    auto& own = workers_[static_cast<size_t>(thread)];
+    if (!own) own = std::make_unique<Worker>(search_);
+    return *own;
   }
 
-  void pack(Wave& wave) {
-    if (wave.n_panels > capacity_) {
-      panels_ = Panels(format_, search_.rows.dim, wave.n_panels);
-      capacity_ = wave.n_panels;
-    }
-    const size_t n = wave.chunks.size();
-    counters_ = std::make_unique<std::atomic<int64_t>[]>(2 * n);
-    centers_.resize(n);
-    for (size_t c = 0; c < n; ++c) {
-      counters_[2 * c] = counters_[2 * c + 1] = 0;
-      wave.chunks[c].tried = &counters_[2 * c];
-      wave.chunks[c].climbed = &counters_[2 * c + 1];
-    }
-    if (format_ == Format::i8) {
-      parallel_for(static_cast<int64_t>(n), context_, [&](int64_t c, int) {
-        Chunk& chunk = wave.chunks[static_cast<size_t>(c)];
-        const Stretch& stretch = stretches_[static_cast<size_t>(chunk.stretch)];
-        centers_[c] = mean_center(*search_.kernels, search_.columns, stretch.column_begin,
-                                  stretch.column_end);
-        chunk.center = &centers_[static_cast<size_t>(c)];
+  static int64_t panels_of(const Chunk& chunk) { return (chunk.n_columns() + kPanel - 1) / kPanel; }
+
+  void pack(const Chunk& chunk, int64_t panel, Panels& panels, Worker& own) const {
+    const int64_t column = chunk.column_begin + panel * kPanel;
+    const int count = static_cast<int>(std::min<int64_t>(kPanel, chunk.column_end - column));
+    int64_t columns[kPanel];
+    for (int c = 0; c < count; ++c) columns[c] = column + c;
+    panels.pack(*search_.kernels, search_.columns, columns, count, chunk.center, panel,
+                own.scratch.data());
+  }
+
+  Center center_of(const Stretch& stretch) const {
+    if (format_ == Format::f32) return {};
+    return mean_center(*search_.kernels, search_.columns, stretch.column_begin, stretch.column_end);
+  }
+
+  void run_large(const Stretch& stretch) {
+    const Center center = center_of(stretch);
+    const int64_t most = std::max<int64_t>(1, kChunkBytes / panel_bytes_) * kPanel;
+    for (int64_t column = stretch.column_begin; column < stretch.column_end; column += most) {
+      std::atomic<int64_t> tried{0}, climbed{0};
+      Chunk chunk{column,
+                  std::min(column + most, stretch.column_end),
+                  format_ == Format::i8 ? &center : nullptr,
+                  PanelFacts(),
+                  &tried,
+                  &climbed};
+      const int64_t n_panels = panels_of(chunk);
+      if (n_panels > n_shared_) {
+        shared_ = Panels(format_, search_.rows.dim, n_panels);
+        n_shared_ = n_panels;
+      }
+      parallel_for(n_panels, context_,
+                   [&](int64_t panel, int thread) { pack(chunk, panel, shared_, worker(thread)); });
+      for (int64_t p = 0; p < n_panels; ++p) chunk.facts.widen(shared_.facts(p));
+      // Rows before the chunk see none of it; the last rows of a triangle see most, so come first.
+      const int64_t skipped =
+          search_.sight.kind == Sight::earlier ? column - stretch.column_begin : 0;
+      const int64_t begin = stretch.row_begin + skipped;
+      const int64_t n_blocks = (stretch.row_end - begin + kBlockRows - 1) / kBlockRows;
+      parallel_for(n_blocks, context_, [&](int64_t task, int thread) {
+        const int64_t row = begin + (n_blocks - 1 - task) * kBlockRows;
+        worker(thread).block.run(stretch, chunk, shared_, row,
+                                 std::min(row + kBlockRows, stretch.row_end));
       });
     }
-    std::vector<std::pair<int, int64_t>> tasks;  // chunk, first column of a panel
-    for (size_t c = 0; c < n; ++c) {
-      for (int64_t column = wave.chunks[c].column_begin; column < wave.chunks[c].column_end;
-           column += kPanel) {
-        tasks.emplace_back(static_cast<int>(c), column);
-      }
-    }
-    std::vector<std::vector<float>> scratch(blocks_.size());
-    parallel_for(static_cast<int64_t>(tasks.size()), context_, [&](int64_t task, int thread) {
-      const auto [c, column] = tasks[static_cast<size_t>(task)];
-      const Chunk& chunk = wave.chunks[static_cast<size_t>(c)];
-      auto& buffer = scratch[static_cast<size_t>(thread)];
-      buffer.resize(static_cast<size_t>(search_.rows.dim) * 2);
-      int64_t columns[kPanel];
-      const int count = static_cast<int>(std::min<int64_t>(kPanel, chunk.column_end - column));
-      for (int i = 0; i < count; ++i) columns[i] = column + i;
-      panels_.pack(*search_.kernels, search_.columns, columns, count, chunk.center,
-                   chunk.first_panel + (column - chunk.column_begin) / kPanel, buffer.data());
-    });
-    for (Chunk& chunk : wave.chunks) {
-      const int64_t n_panels = (chunk.n_columns() + kPanel - 1) / kPanel;
-      for (int64_t p = 0; p < n_panels; ++p) {
-        chunk.facts.widen(panels_.facts(chunk.first_panel + p));
-      }
-    }
   }
 
-  void search_wave(const Wave& wave) {
-    std::vector<BlockTask> tasks;
-    for (size_t c = 0; c < wave.chunks.size(); ++c) {
-      const Stretch& stretch = stretches_[static_cast<size_t>(wave.chunks[c].stretch)];
-      int64_t begin = stretch.row_begin;
-      // Rows before the chunk see none of it.
-      if (search_.sight.kind == Sight::earlier) {
-        begin += (wave.chunks[c].column_begin - stretch.row_begin) / kPanel * kPanel;
+  void run_small_and_tiny() {
+    const int64_t n_small = static_cast<int64_t>(small_.size());
+    const int64_t n_tiny = static_cast<int64_t>(tiny_.size());
+    const int64_t n_bundles = (n_tiny + kTinyAtOnce - 1) / kTinyAtOnce;
+    parallel_for(n_small + n_bundles, context_, [&](int64_t task, int thread) {
+      Worker& own = worker(thread);
+      if (task < n_small) {
+        run_small(*small_[static_cast<size_t>(task)], own);
+        return;
       }
-      for (int64_t row = begin; row < stretch.row_end; row += kBlockRows) {
-        tasks.push_back({static_cast<int>(c), row, std::min(row + kBlockRows, stretch.row_end)});
-      }
-    }
-    // The longest first: the rows of a triangle see more the later they come.
-    std::reverse(tasks.begin(), tasks.end());
-    constexpr int64_t kDirectAtOnce = 64;
-    for (int64_t d = 0; d < static_cast<int64_t>(wave.direct.size()); d += kDirectAtOnce) {
-      tasks.push_back({-1, d, std::min<int64_t>(d + kDirectAtOnce, wave.direct.size())});
-    }
-    parallel_for(static_cast<int64_t>(tasks.size()), context_, [&](int64_t t, int thread) {
-      const BlockTask& task = tasks[static_cast<size_t>(t)];
-      auto& block = blocks_[static_cast<size_t>(thread)];
-      if (!block) block = std::make_unique<RowBlock>(search_);
-      if (task.chunk < 0) {
-        for (int64_t d = task.begin; d < task.end; ++d) {
-          const Chunk& chunk = wave.direct[static_cast<size_t>(d)];
-          block->run_directly(stretches_[static_cast<size_t>(chunk.stretch)], chunk.column_begin,
-                              chunk.column_end);
-        }
-      } else {
-        const Chunk& chunk = wave.chunks[static_cast<size_t>(task.chunk)];
-        block->run(stretches_[static_cast<size_t>(chunk.stretch)], chunk, panels_, task.begin,
-                   task.end);
+      const int64_t first = (task - n_small) * kTinyAtOnce;
+      for (int64_t t = first; t < std::min(n_tiny, first + kTinyAtOnce); ++t) {
+        own.block.run_directly(*tiny_[static_cast<size_t>(t)]);
       }
     });
+  }
+
+  void run_small(const Stretch& stretch, Worker& own) const {
+    const Center center = center_of(stretch);
+    std::atomic<int64_t> tried{0}, climbed{0};
+    Chunk chunk{stretch.column_begin,
+                stretch.column_end,
+                format_ == Format::i8 ? &center : nullptr,
+                PanelFacts(),
+                &tried,
+                &climbed};
+    const int64_t n_panels = panels_of(chunk);
+    if (n_panels > own.n_panels) {
+      own.n_panels = std::max(n_panels, 2 * own.n_panels);
+      own.panels = Panels(format_, search_.rows.dim, own.n_panels);
+    }
+    for (int64_t p = 0; p < n_panels; ++p) {
+      pack(chunk, p, own.panels, own);
+      chunk.facts.widen(own.panels.facts(p));
+    }
+    for (int64_t row = stretch.row_begin; row < stretch.row_end; row += kBlockRows) {
+      own.block.run(stretch, chunk, own.panels, row, std::min(row + kBlockRows, stretch.row_end));
+    }
   }
 
   const Search& search_;
   const std::vector<Stretch>& stretches_;
   const Context& context_;
   Format format_;
-  int64_t panels_per_wave_;
-  int64_t capacity_ = 0;
-  Panels panels_;
-  std::vector<Center> centers_;
-  std::unique_ptr<std::atomic<int64_t>[]> counters_;
-  std::vector<std::unique_ptr<RowBlock>> blocks_;
+  int64_t panel_bytes_;
+  std::vector<const Stretch*> tiny_, small_, large_;
+  Panels shared_;
+  int64_t n_shared_ = 0;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 }  // namespace
 
 Counts run(const Search& search, const std::vector<Stretch>& stretches, const Context& context) {
-  return Waves(search, stretches, context).run();
+  return Plan(search, stretches, context).run();
 }
 
 }  // namespace tamis::cpu

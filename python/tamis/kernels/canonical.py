@@ -58,10 +58,9 @@ def canonical_rows(x: Any, name: str = "x") -> npt.NDArray[np.float16]:
     matrix = as_matrix(x, name)
     flags = matrix.flags
     native = matrix.dtype == np.float16 and matrix.dtype.isnative
-    if native and flags.c_contiguous and flags.aligned:
-        states = [cpu.canonical(bits(block), None) for _, block in blocks(matrix)]
-        if not any(state.any() for state in states):
-            return np.asarray(matrix)
+    whole = native and flags.c_contiguous and flags.aligned
+    if whole and not cpu.canonical(bits(matrix), None).any():
+        return np.asarray(matrix)
     rows, bad = canonical(matrix)
     if bad.any():
         raise ValueError(

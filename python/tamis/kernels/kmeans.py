@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -144,14 +144,16 @@ def _kmeans(
         centroids = points.rows[first]
     else:
         centroids = _given_centroids(init, n_clusters, scaled, spherical)
-    n_iter, converged = 0, False
-    steps = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
-    for centroids, converged in steps:  # noqa: B007
-        n_iter += 1
     # Labels in the units of the scaled rows: the scale is taken out of both sides.
-    labels, scores = best_centroids(
-        scaled._replace(exponent=0), centroids, _metric(spherical), top=1
-    )
+    n_iter, last = 0, None
+    steps = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
+    while (step := next(steps, None)) is not None:
+        n_iter, last, centroids = n_iter + 1, step, step.centroids
+    if last is not None and len(train) == n:
+        labels, scores = last.labels, last.scores
+    else:
+        unscaled = scaled._replace(exponent=0)
+        labels, scores = best_centroids(unscaled, centroids, _metric(spherical), top=1)
     total = cpu.inertia(bits(scaled.rows), np.ascontiguousarray(labels), bits(centroids))
     return KMeansResult(
         centroids,
@@ -160,7 +162,7 @@ def _kmeans(
         n_iter,
         float(np.ldexp(float(total), -48)),
         len(train),
-        converged,
+        last is not None and last.converged,
         scaled.exponent,
         scaled.rounding,
     )
@@ -195,26 +197,32 @@ def initial_rows(
     return np.array((distinct + copies)[:n_clusters], dtype=np.int64)
 
 
+class Step(NamedTuple):
+    """What an update of the centroids came to; labels and scores belong to the new centroids."""
+
+    centroids: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float64]
+    converged: bool
+    """No label changed."""
+
+
 def lloyd(
     points: ScaledRows, centroids: npt.NDArray[np.float16], *, max_iter: int, spherical: bool
-) -> Iterator[tuple[npt.NDArray[np.float16], bool]]:
-    """After every update: the centroids, and whether no label changes with them.
-
-    Ends after max_iter updates, or with the one that changes no label.
-    """
+) -> Iterator[Step]:
+    """Every update of the centroids, max_iter of them or until no label changes."""
     points, metric = points._replace(exponent=0), _metric(spherical)
     rows = bits(points.rows)
     if not max_iter:
         return
     labels = best_centroids(points, centroids, metric, top=1)[0]
     for _ in range(max_iter):
-        labels = np.ascontiguousarray(labels)
-        centroids = halves(cpu.update_centroids(rows, labels, bits(centroids), spherical))
-        previous = labels
-        labels = best_centroids(points, centroids, metric, top=1, guess=previous)[0]
-        converged = bool(np.array_equal(previous, labels))
-        yield centroids, converged
-        if converged:
+        previous = np.ascontiguousarray(labels)
+        centroids = halves(cpu.update_centroids(rows, previous, bits(centroids), spherical))
+        labels, scores = best_centroids(points, centroids, metric, top=1, guess=previous)
+        step = Step(centroids, labels, scores, bool(np.array_equal(previous, labels)))
+        yield step
+        if step.converged:
             return
 
 

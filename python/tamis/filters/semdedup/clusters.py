@@ -175,7 +175,8 @@ def first_centroids(points: Rows, numbers: Index, plan: ClusterPlan, seed: int) 
 
 def update_steps(points: Rows, centroids: Rows, max_iter: int) -> Iterator[tuple[Rows, bool]]:
     """After every update of k-means: (centroids, whether no label changed)."""
-    return lloyd(ScaledRows(points, 0, 0.0), centroids, max_iter=max_iter, spherical=True)
+    for step in lloyd(ScaledRows(points, 0, 0.0), centroids, max_iter=max_iter, spherical=True):
+        yield step.centroids, step.converged
 
 
 def assign_clusters(source: RowSource, centroids: Rows, *, n_probes: int = 0) -> Assignment:
