@@ -5,13 +5,22 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+_highest = 0
+
 
 def peak_memory_bytes() -> int:
-    """The most resident memory so far, in bytes.
+    """The most resident memory so far, in bytes; never less than an earlier call said.
 
     Linux keeps it for the program (VmHWM); getrusage also counts what the process was before it
-    became this program, which may be a large parent.
+    became this program, which may be a large parent. Each thread adds its pages up now and then,
+    so the kernel's own number can step back by a few of them.
     """
+    global _highest
+    _highest = max(_highest, _counted())
+    return _highest
+
+
+def _counted() -> int:
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
