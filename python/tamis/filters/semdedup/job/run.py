@@ -31,6 +31,7 @@ from tamis.filters.semdedup.source import Index, Rows
 from tamis.run.accounting import check_accounting
 from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore
+from tamis.run.peak import frugal_arrow
 from tamis.run.plan import MemoryPlan
 from tamis.run.progress import Progress, Quiet
 
@@ -79,6 +80,7 @@ def outline(pool: Path | str, recipe: Recipe, *, memory_bytes: int = DEFAULT_MEM
     return Outline(opened, clusters, memory)
 
 
+@frugal_arrow()
 def run_job(
     pool: Path | str,
     out: Path | str,
