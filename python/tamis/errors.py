@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class TamisError(Exception):
     """Base of every error that tamis raises on purpose, except plain ValueError and TypeError."""
@@ -37,3 +40,34 @@ class LockedError(RunError):
     """Another process works on the same run or unit."""
 
     exit_code = 5
+
+
+class MissingExtraError(TamisError, ImportError):
+    """An optional package is needed that is not installed; the text says how to get it."""
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import an optional package.
+
+    Args:
+        module: its import name.
+        extra: the extra of tamis that brings it.
+
+    Raises:
+        MissingExtraError: it is not installed; the text names the command that installs it.
+
+    Example:
+        >>> require("json", extra="embed").dumps([1])
+        '[1]'
+        >>> require("no_such_module", extra="embed")
+        Traceback (most recent call last):
+        tamis.errors.MissingExtraError: no_such_module is not installed: pip install "tamis[embed]"
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f'{module} is not installed: pip install "tamis[{extra}]"'
+        ) from None

@@ -8,7 +8,6 @@ by unit with plain file reads, so memory is bounded by the unit, not by the pool
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +16,11 @@ from tamis.data.agreement import common_id_column, common_rows
 from tamis.data.ids import IdKind, Ids
 from tamis.data.layouts import Part, recognise
 from tamis.data.parquet_file import ParquetEmbeddings
+from tamis.data.unit import Unit, cut_units
 from tamis.errors import PoolError
 from tamis.run.inputs import InputFile
 
-
-@dataclass(frozen=True)
-class Unit:
-    """A contiguous run of rows inside one file: the grain of work, resume and quarantine.
-
-    Attributes:
-        name: stable for one pool and one `rows_per_unit`, e.g. "00002-00001".
-        file: the embedding file's position in `Pool.files`.
-        start, stop: rows of the file, stop exclusive.
-        first_row: the pool's row number of `start`.
-    """
-
-    name: str
-    file: int
-    start: int
-    stop: int
-    first_row: int
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the unit."""
-        return self.stop - self.start
+__all__ = ["Pool", "Unit", "open_pool"]
 
 
 class Pool:
@@ -100,19 +79,7 @@ class Pool:
 
     def units(self, rows_per_unit: int) -> list[Unit]:
         """Cut the pool into units of at most `rows_per_unit` rows, none across two files."""
-        if rows_per_unit < 1:
-            raise ValueError(f"expected rows_per_unit >= 1, got {rows_per_unit}")
-        return [
-            Unit(
-                f"{file:05d}-{start // rows_per_unit:05d}",
-                file,
-                start,
-                min(start + rows_per_unit, part.n_rows),
-                self._starts[file] + start,
-            )
-            for file, part in enumerate(self._parts)
-            for start in range(0, part.n_rows, rows_per_unit)
-        ]
+        return cut_units([part.n_rows for part in self._parts], rows_per_unit)
 
     def read_embeddings(self, unit: Unit) -> np.ndarray:
         """Return the unit's rows, (n, dim), in the pool's dtype.

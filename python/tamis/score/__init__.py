@@ -1,0 +1,1 @@
+"""Scores: rows of a pool in, named columns out, resumable by unit."""
