@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,8 @@ def replacing(path: Path | str) -> Iterator[AtomicFile]:
         (b'whole', 5)
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    # The processes of a job array may have one pid on two hosts.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with _explained(path):
         descriptor = os.open(temporary, flags, 0o666)

@@ -17,19 +17,17 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
-
-import numpy as np
+from typing import Any
 
 from tamis.errors import RunError
 from tamis.run import atomic
 from tamis.run.inputs import InputFile
-from tamis.run.journal import Journal
-from tamis.run.lock import RunLock
+from tamis.run.journal import Journal, read_records
+from tamis.run.lock import LOCK_NAME, RunLock
 from tamis.run.manifest import (
     LOG,
     MANIFEST,
@@ -38,18 +36,15 @@ from tamis.run.manifest import (
     require_run_or_empty,
     require_unchanged,
 )
+from tamis.run.parts import Part, check_part
+from tamis.run.payload import Payload, write_payload
 from tamis.run.peak import peak_memory_bytes
 from tamis.run.recipe import to_toml
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-Payload: TypeAlias = Union[
-    bytes, str, np.ndarray, "pa.Table", Mapping[str, Any], Callable[[atomic.AtomicFile], None]
-]
-
 CONFIG = "config.toml"
-JOURNAL = "units.jsonl"
+JOURNALS = "units*.jsonl"
+
+__all__ = ["Payload", "RunDirectory"]
 
 
 class RunDirectory:
@@ -73,7 +68,13 @@ class RunDirectory:
         True
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any], lock: RunLock | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: dict[str, Any],
+        lock: RunLock | None,
+        part: Part | None = None,
+    ) -> None:
         self.path = path
         self.recipe: dict[str, Any] = manifest["recipe"]
         self.plan: dict[str, Any] = manifest["plan"]
@@ -85,9 +86,13 @@ class RunDirectory:
             for stage, units in manifest["units"].items()
             for unit, record in units.items()
         }
-        self._journal = Journal(path / JOURNAL) if lock is not None else None
-        for record in self._journal.records if self._journal is not None else ():
-            self._units[record["stage"], record["unit"]] = record["files"]
+        self._part = part
+        self._journal: Journal | None = None
+        if lock is not None:
+            for journal in sorted(path.glob(JOURNALS)):
+                for record in read_records(journal):
+                    self._units[record["stage"], record["unit"]] = record["files"]
+            self._journal = Journal(path / _journal_name(part))
 
     @classmethod
     def open(
@@ -98,6 +103,7 @@ class RunDirectory:
         *,
         plan: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
+        part: Part | None = None,
     ) -> RunDirectory:
         """Create the run, or continue it where an earlier process stopped.
 
@@ -107,25 +113,31 @@ class RunDirectory:
             inputs: the files that the run reads, e.g. `Pool.inputs()`.
             plan: how the work is cut into units; only a new run takes it.
             settings: threads, memory and the like, which change no result; only logged.
+            part: (i, n) to share the run with the other parts of a job array: each has a lock and a
+                journal of its own and does the units of :func:`tamis.run.parts.part_of`; a process
+                without a part joins what they did.
 
         Raises:
-            LockedError: another process works on this run.
+            LockedError: another process works on this run, or on this part of it.
             ChangedError: recipe, inputs or tamis' version differ from the run's; names what.
             RunError: the folder is not a run, is damaged, or cannot be written.
         """
         path = Path(path)
+        if part is not None:
+            check_part(part)
         atomic.make_folder(path)
         require_run_or_empty(path)
-        lock = RunLock(path)
+        lock = RunLock(path, part)
         try:
-            atomic.remove_temporaries(path)
+            if part is None:  # another part may be writing
+                atomic.remove_temporaries(path)
             manifest = load_manifest(path)
             fresh = new_manifest(recipe, inputs, plan)
             if manifest is None:
                 atomic.write_json(path / MANIFEST, fresh)
             else:
                 require_unchanged(path, manifest, fresh)
-            run = cls(path, manifest or fresh, lock)
+            run = cls(path, manifest or fresh, lock, part)
             run.resumed = manifest is not None
             _write_if_different(path / CONFIG, to_toml(run.recipe).encode())
             run.log("open", resumed=run.resumed, settings=dict(settings or {}), **_machine())
@@ -180,7 +192,7 @@ class RunDirectory:
         for name, payload in sorted(files.items()):
             target = self._inside(name)
             atomic.make_folder(target.parent)
-            result = _write_payload(target, payload)
+            result = write_payload(target, payload)
             written[name] = {"size": result.size, "sha256": result.sha256}
         self._journal.append({"stage": stage, "unit": unit, "files": written})
         self._units[stage, unit] = written
@@ -188,11 +200,16 @@ class RunDirectory:
     def finish(self) -> None:
         """Merge all records into `manifest.json` and mark the run as complete.
 
+        A part only notes in the log that it has ended.
+
         Raises:
             RunError: a recorded file is missing or has another size.
         """
         if self._journal is None:
             raise RunError(f"the run {self.path} is open for reading only")
+        if self._part is not None:
+            self.log("part complete", part=list(self._part))
+            return
         for stage, unit in self._units:
             if not self.done(stage, unit):
                 raise RunError(
@@ -205,6 +222,8 @@ class RunDirectory:
         self._manifest = {**self._manifest, "status": "complete", "units": units}
         _write_if_different(self.path / MANIFEST, atomic.json_bytes(self._manifest))
         self._journal.remove()
+        for leftover in [*self.path.glob(JOURNALS), *self.path.glob(f"{LOCK_NAME}.*")]:
+            leftover.unlink(missing_ok=True)
         self.log("complete")
 
     def verify(self) -> list[str]:
@@ -258,25 +277,13 @@ class RunDirectory:
         return self.path.joinpath(*parts)
 
 
+def _journal_name(part: Part | None) -> str:
+    return "units.jsonl" if part is None else f"units.{part[0]}-{part[1]}.jsonl"
+
+
 def _write_if_different(path: Path, content: bytes) -> None:
     if not path.exists() or path.read_bytes() != content:
         atomic.write_bytes(path, content)
-
-
-def _write_payload(path: Path, payload: Payload) -> atomic.Written:
-    if isinstance(payload, bytes):
-        return atomic.write_bytes(path, payload)
-    if isinstance(payload, str):
-        return atomic.write_bytes(path, payload.encode())
-    if isinstance(payload, np.ndarray):
-        return atomic.write_npy(path, payload)
-    if isinstance(payload, Mapping):
-        return atomic.write_json(path, payload)
-    if callable(payload):
-        with atomic.replacing(path) as file:
-            payload(file)
-        return file.written
-    return atomic.write_parquet(path, payload)
 
 
 def _size(path: Path) -> int:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tamis.errors import RunError
 from tamis.run import atomic
 
 
@@ -31,17 +32,10 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.records: list[dict[str, Any]] = []
         self._mutex = threading.Lock()
-        self._size = 0
         try:
             content = path.read_bytes() if path.exists() else b""
-            for line in content.splitlines(keepends=True):
-                record = _parse(line)
-                if record is None:
-                    break
-                self.records.append(record)
-                self._size += len(line)
+            self.records, self._size = _whole(content)
             if self._size < len(content):
                 os.truncate(path, self._size)
         except OSError as error:
@@ -82,6 +76,27 @@ class Journal:
             os.close(descriptor)
         if created:
             atomic.sync_folder(self.path.parent)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the whole records of a journal that another process may be writing."""
+    try:
+        return _whole(path.read_bytes())[0]
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _whole(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Return the records up to the first torn line, and their size in bytes."""
+    records = []
+    size = 0
+    for line in content.splitlines(keepends=True):
+        record = _parse(line)
+        if record is None:
+            break
+        records.append(record)
+        size += len(line)
+    return records, size
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -1,12 +1,14 @@
-"""One process per run directory: an advisory lock that the kernel releases with its holder.
+"""One process per run directory, or one per part: locks that the kernel releases with their holder.
 
-The lock is `flock` on `RUN/.lock`. It is gone the moment its process is, killed or not, so there is
-no stale lock to remove by hand; the text inside only tells people who holds it. Network file
-systems without `flock` answer with an error, never with a silent second holder.
+The lock is `flock` on `RUN/.lock`: exclusive for the whole run; the parts of a job array share it,
+and each holds `RUN/.lock.I-N` alone. A lock is gone the moment its process is, killed or not, so
+there is no stale lock to remove by hand; the text inside only tells people who holds it. Network
+file systems without `flock` answer with an error, never with a silent second holder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,15 +19,18 @@ from types import TracebackType
 
 from tamis.errors import LockedError
 from tamis.run.atomic import write_failure
+from tamis.run.parts import Part
 
 LOCK_NAME = ".lock"
 
 
 class RunLock:
-    """An exclusive lock on a run directory, held from construction to :meth:`release`.
+    """A lock on a run directory, held from construction to :meth:`release`.
 
     Args:
         run: the run directory; it must exist.
+        part: None for the whole run, which excludes every other process; (i, n) excludes the whole
+            and the same part.
 
     Raises:
         LockedError: another process (or another object of this one) holds the lock; the text names
@@ -41,36 +46,45 @@ class RunLock:
         False
     """
 
-    def __init__(self, run: Path) -> None:
-        path = run / LOCK_NAME
+    def __init__(self, run: Path, part: Part | None = None) -> None:
+        self._descriptors: list[int] = []
+        try:
+            if part is None:
+                self._take(run, LOCK_NAME, fcntl.LOCK_EX)
+            else:
+                self._take(run, LOCK_NAME, fcntl.LOCK_SH)
+                self._take(run, f"{LOCK_NAME}.{part[0]}-{part[1]}", fcntl.LOCK_EX)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, run: Path, name: str, kind: int) -> None:
+        path = run / name
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise write_failure(path, error) from error
+        self._descriptors.append(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _describe(os.pread(descriptor, 4096, 0))
-            os.close(descriptor)
             raise LockedError(
                 f"{run} is in use by {holder}; wait for it to end, stop it, or choose another --out"
             ) from None
         except OSError as error:
-            os.close(descriptor)
             raise write_failure(path, error) from error
-        self._descriptor = descriptor
-        self._sign()
+        _sign(descriptor)
 
     @property
     def held(self) -> bool:
         """Whether the lock is still held by this object."""
-        return self._descriptor >= 0
+        return bool(self._descriptors)
 
     def release(self) -> None:
         """Give the lock back; doing so twice is harmless."""
-        if self.held:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def __enter__(self) -> RunLock:
         return self
@@ -83,18 +97,17 @@ class RunLock:
     ) -> None:
         self.release()
 
-    def _sign(self) -> None:
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        try:
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
-        except OSError:
-            # A full disk must not stop a run that only reads; the lock itself is already held.
-            pass
+
+def _sign(descriptor: int) -> None:
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    # A full disk must not stop a run that only reads; the lock itself is already held.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _describe(text: bytes) -> str:

@@ -17,6 +17,7 @@ from tamis.run.recipe import config_hash, plain, recipe_changes
 
 MANIFEST = "manifest.json"
 LOG = "log.jsonl"
+POOL_LINK = "pool.json"
 _FORMAT = 1
 _SHOWN_CHANGES = 10
 
@@ -56,12 +57,17 @@ def load_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def require_run_or_empty(path: Path) -> None:
-    """Raise RunError when the folder holds something else than a run; never writes."""
+    """Raise RunError when the folder holds something else than a run; never writes.
+
+    The steps of a run, and the note of its pool, may be there before the run itself begins.
+    """
     names = os.listdir(path)
     foreign = sorted(
-        name for name in names if name not in (LOCK_NAME, LOG) and TEMPORARY_SUFFIX not in name
+        name
+        for name in names
+        if not name.startswith(LOCK_NAME) and name != LOG and TEMPORARY_SUFFIX not in name
     )
-    if foreign and MANIFEST not in names:
+    if foreign and not {MANIFEST, POOL_LINK} & set(names):
         raise RunError(
             f"{path} is neither empty nor a tamis run (it holds {foreign[0]!r} and no {MANIFEST}); "
             "choose another --out"

@@ -33,6 +33,7 @@ from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore
 from tamis.run.peak import frugal_arrow
 from tamis.run.plan import MemoryPlan
+from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Progress, Quiet
 
 DEFAULT_MEMORY = 3_000_000_000
@@ -108,6 +109,7 @@ def run_job(
     """
     progress = progress or Quiet()
     plan = outline(pool, recipe, memory_bytes=memory_bytes)
+    remember_pool(out, pool)
     with RunDirectory.open(
         out,
         recipe.for_manifest(),
