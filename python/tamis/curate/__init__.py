@@ -1,0 +1,1 @@
+"""One recipe for a whole curation: pool, embeddings, scores, deduplication, selection."""
