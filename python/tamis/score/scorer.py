@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tamis.data.unit import Unit
     from tamis.run.directory import RunDirectory
     from tamis.run.inputs import InputFile
+    from tamis.run.parts import Part
     from tamis.run.progress import Progress
 
 
@@ -23,9 +24,10 @@ class Scores:
     """The scores of one unit.
 
     Attributes:
-        columns: name -> (n_rows,) array of the type that the scorer's schema states; NaN (float) or
-            a masked pyarrow value where a row has none.
-        reasons: row within the unit -> why it has no score, in a few words.
+        columns: name -> (n_rows,) array of the type that the scorer's schema states; where a row
+            has no value, NaN, or null in a pyarrow array.
+        reasons: row within the unit -> why it has no score, in a few words. What stands in the main
+            column of such a row does not matter.
     """
 
     columns: Mapping[str, np.ndarray | pa.Array]
@@ -33,33 +35,50 @@ class Scores:
 
 
 class Scorer(Protocol):
-    """Scores the rows of one pool, unit by unit, each unit by itself."""
+    """Scores the rows of one pool, unit by unit, each unit by itself.
+
+    A class that scores names this one as its base and has all members but `prepare`, which most
+    leave as it is. :func:`tamis.score.job.run_scorer` does the rest: resuming, parts, joining.
+    """
 
     @property
     def name(self) -> str:
-        """Of the score table; the main column has the same name."""
+        """Of the step and of the main column: a letter, then letters, digits and underscores."""
+        ...
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns, main column first, without uid and reason."""
+        """The columns, main column first (float32 or bool), without uid and reason.
+
+        Others are called NAME_something and may also be int32 or string.
+        """
+        ...
 
     def recipe(self) -> dict[str, Any]:
-        """All that can change the scores, as JSON can hold it."""
+        """All that can change the scores, as JSON can hold it; the name need not be in it."""
+        ...
 
     def inputs(self) -> list[InputFile]:
         """Every file that is read."""
+        ...
 
     def ids(self) -> Ids:
         """The ids of all rows."""
+        ...
 
     def units(self, rows_per_unit: int) -> Sequence[Unit]:
         """The units, in row order."""
+        ...
 
-    def prepare(self, run: RunDirectory, progress: Progress) -> None:
-        """What must be known of all rows before one is scored; most scorers do nothing here.
+    def prepare(self, run: RunDirectory, part: Part | None, progress: Progress) -> bool:
+        """Do what must be known of all rows before one is scored; return whether it all is.
 
-        It may commit files to the run, and finds them there after an interruption.
+        It may commit files to the run, and finds them there after an interruption. A part does its
+        share; where the shares of others are needed too it returns False, and the rows are scored
+        by the process without a part.
         """
+        return True
 
     def score(self, unit: Unit) -> Scores:
         """Score one unit; the result depends on the recipe and the inputs alone."""
+        ...
