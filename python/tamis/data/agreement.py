@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from tamis.data.ids import Ids
 from tamis.data.layouts import Part
+from tamis.data.remote import Place
 from tamis.errors import PoolError
 
 
-def common_id_column(path: Path, kind: str, parts: Sequence[Part], asked: str | None) -> str | None:
+def common_id_column(
+    path: Place, kind: str, parts: Sequence[Part], asked: str | None
+) -> str | None:
     """Return the one id column of all parts. Raises PoolError where they differ."""
     tables = [part.metadata for part in parts if part.metadata is not None]
     if not tables:
@@ -53,6 +56,24 @@ def common_rows(parts: Sequence[Part]) -> tuple[int, np.dtype[Any]]:
                 "they must be alike"
             )
     return usual
+
+
+def require_distinct(ids: Ids, locate: Callable[[int], tuple[Place, int]], remedy: str) -> None:
+    """Raise PoolError, naming both places, where an id is there twice.
+
+    Args:
+        ids: of all rows.
+        locate: row -> (file, row in the file).
+        remedy: how the sentence ends.
+    """
+    repeat = ids.first_duplicate()
+    if repeat is None:
+        return
+    first, second = map(locate, repeat)
+    raise PoolError(
+        f"id {ids[repeat[0]]!r} is there twice: {first[0]} row {first[1]} and "
+        f"{second[0]} row {second[1]}; ids must differ{remedy}"
+    )
 
 
 def _row_type(part: Part) -> tuple[int, np.dtype[Any]]:

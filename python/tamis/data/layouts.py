@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from tamis.data.listing import by_number, files_ending
@@ -22,6 +21,7 @@ from tamis.data.metadata import MetadataFile
 from tamis.data.npy_file import NpyFile, check_embeddings
 from tamis.data.npz_file import CompressedMember, npz_keys, open_member
 from tamis.data.parquet_file import ParquetEmbeddings, embedding_columns
+from tamis.data.remote import Place
 from tamis.errors import PoolError
 
 Embeddings: TypeAlias = NpyFile | CompressedMember | ParquetEmbeddings
@@ -49,7 +49,7 @@ class Part:
         return self.embeddings.shape[0]
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[Place]:
         """The part's files, the embeddings first."""
         paths = [self.embeddings.path]
         for beside in (self.metadata, self.ids):
@@ -67,7 +67,7 @@ class Layout:
     embedding: str | None
 
 
-def recognise(path: Path, embedding: str | None) -> Layout:
+def recognise(path: Place, embedding: str | None) -> Layout:
     """Tell which layout `path` has and open its headers.
 
     Args:
@@ -89,7 +89,7 @@ def recognise(path: Path, embedding: str | None) -> Layout:
     return layout
 
 
-def _recognise_file(path: Path, embedding: str | None) -> Layout:
+def _recognise_file(path: Place, embedding: str | None) -> Layout:
     if path.name.endswith(".npy"):
         return _npy([path], embedding)
     if path.suffix == ".npz" or (path.suffix == ".parquet" and path.with_suffix(".npz").exists()):
@@ -99,7 +99,7 @@ def _recognise_file(path: Path, embedding: str | None) -> Layout:
     raise PoolError(f"{path}: expected a .npy, .parquet or .npz file, or a folder of them")
 
 
-def _recognise_folder(path: Path, embedding: str | None) -> Layout:
+def _recognise_folder(path: Place, embedding: str | None) -> Layout:
     clip = [name for name in _CLIP_FOLDERS if (path / name).is_dir()]
     parquets, archives = files_ending(path, ".parquet"), files_ending(path, ".npz")
     arrays = files_ending(path, ".npy")
@@ -128,7 +128,7 @@ def _recognise_folder(path: Path, embedding: str | None) -> Layout:
     return next(iter(found.values()))()
 
 
-def _npy(files: list[Path], embedding: str | None) -> Layout:
+def _npy(files: list[Place], embedding: str | None) -> Layout:
     if embedding is not None:
         raise PoolError(
             f"expected no embedding name for a pool of .npy files, got {embedding!r}: "
@@ -154,7 +154,7 @@ def _npy(files: list[Path], embedding: str | None) -> Layout:
     return Layout("npy", parts, None)
 
 
-def _parquet(files: list[Path], embedding: str | None) -> Layout:
+def _parquet(files: list[Place], embedding: str | None) -> Layout:
     tables = [MetadataFile.open(file) for file in files]
     if embedding is None:
         columns = embedding_columns(tables[0].schema)
@@ -169,7 +169,7 @@ def _parquet(files: list[Path], embedding: str | None) -> Layout:
     return Layout("parquet", parts, embedding)
 
 
-def _clip_retrieval(path: Path, folders: list[str], embedding: str | None) -> Layout:
+def _clip_retrieval(path: Place, folders: list[str], embedding: str | None) -> Layout:
     if embedding is None:
         embedding = _only(folders, f"{path} has embeddings of several kinds")
     elif embedding not in folders:
@@ -191,7 +191,7 @@ def _clip_retrieval(path: Path, folders: list[str], embedding: str | None) -> La
     return Layout("clip-retrieval", parts, embedding)
 
 
-def _datacomp(parquets: list[Path], archives: list[Path], embedding: str | None) -> Layout:
+def _datacomp(parquets: list[Place], archives: list[Place], embedding: str | None) -> Layout:
     stems = {file.stem: file for file in parquets if file.exists()}
     for archive in archives:
         if archive.stem not in stems:
@@ -210,7 +210,7 @@ def _datacomp(parquets: list[Path], archives: list[Path], embedding: str | None)
     return Layout("datacomp", parts, embedding)
 
 
-def _embeddings(path: Path) -> NpyFile:
+def _embeddings(path: Place) -> NpyFile:
     file = NpyFile.open(path)
     check_embeddings(file.header, file.name)
     return file
@@ -222,7 +222,7 @@ def _only(names: list[str], several: str) -> str:
     return names[0]
 
 
-def _owner(ids: Path) -> str:
+def _owner(ids: Place) -> str:
     return ids.name.removesuffix(IDS_ENDING) + ".npy"
 
 

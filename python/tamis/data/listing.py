@@ -6,9 +6,13 @@ Runs of digits compare as numbers: `img_emb_2.npy` comes before `img_emb_10.npy`
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TypeVar, cast
 
+from tamis.data.remote import Place
 from tamis.errors import PoolError
+
+AnyPlace = TypeVar("AnyPlace", bound=Place)
 
 _DIGITS = re.compile(r"([0-9]+)")
 
@@ -27,7 +31,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return tuple(part for part in parts if part != (1, 0, "")), name
 
 
-def files_ending(folder: Path, ending: str) -> list[Path]:
+def files_ending(folder: AnyPlace, ending: str) -> list[AnyPlace]:
     """Return the files of `folder` (not of its subfolders) whose names end so, in natural order.
 
     Names that start with a dot are left out.
@@ -43,16 +47,16 @@ def files_ending(folder: Path, ending: str) -> list[Path]:
         ]
     except OSError as error:
         raise PoolError(f"cannot list {folder}: {error.strerror or error}") from error
-    return [folder / name for name in sorted(names, key=natural_key)]
+    return [cast(AnyPlace, folder / name) for name in sorted(names, key=natural_key)]
 
 
-def by_number(files: list[Path], stem: str) -> dict[int, Path]:
+def by_number(files: Sequence[AnyPlace], stem: str) -> dict[int, AnyPlace]:
     """Return number -> file for files named `{stem}_{number}.{suffix}`, padded or not.
 
     Raises:
         PoolError: a name without number, or two files of one number.
     """
-    numbered: dict[int, Path] = {}
+    numbered: dict[int, AnyPlace] = {}
     pattern = re.compile(rf"{re.escape(stem)}_([0-9]+)")
     for file in files:
         match = pattern.fullmatch(file.name.split(".")[0])

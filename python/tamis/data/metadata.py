@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from tamis.data.ids import Ids, is_text
 from tamis.data.parquet_file import open_parquet, parquet_errors
+from tamis.data.remote import Place
 from tamis.data.uid import parse_uids, uid_fault
 from tamis.errors import PoolError
 
@@ -31,12 +31,12 @@ class MetadataFile:
         schema: the columns.
     """
 
-    path: Path
+    path: Place
     n_rows: int
     schema: pa.Schema
 
     @classmethod
-    def open(cls, path: Path) -> MetadataFile:
+    def open(cls, path: Place) -> MetadataFile:
         """Read the footer. Raises PoolError."""
         file = open_parquet(path)
         return cls(path, file.metadata.num_rows, file.schema_arrow)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from tamis.data.remote import Place
 from tamis.errors import PoolError
 
 _MAGIC = b"\x93NUMPY"
@@ -52,12 +51,12 @@ class NpyFile:
         name: how messages call the array.
     """
 
-    path: Path
+    path: Place
     header: NpyHeader
     name: str
 
     @classmethod
-    def open(cls, path: Path) -> NpyFile:
+    def open(cls, path: Place) -> NpyFile:
         """Read and check the header of a `.npy` file.
 
         Raises:
@@ -66,7 +65,7 @@ class NpyFile:
         try:
             with path.open("rb") as file:
                 header = parse_header(file, str(path))
-                check_size(header, os.fstat(file.fileno()).st_size - header.offset, str(path))
+                check_size(header, file.seek(0, 2) - header.offset, str(path))
         except OSError as error:
             raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
         return cls(path, header, str(path))

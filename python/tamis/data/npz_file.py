@@ -13,12 +13,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tamis.data.npy_file import NpyFile, NpyHeader, check_size, parse_header, read_into
+from tamis.data.remote import Place, RemotePath
 from tamis.errors import PoolError
 
 _LOCAL_HEADER_BYTES = 30
@@ -48,7 +48,7 @@ class CompressedMember:
         name: how messages call the array.
     """
 
-    path: Path
+    path: Place
     header: NpyHeader
     name: str
     _member: str
@@ -84,7 +84,7 @@ class CompressedMember:
 
     def _stream(self) -> Any:
         if self._open is None:
-            archive = zipfile.ZipFile(self.path)
+            archive = zipfile.ZipFile(_source(self.path))
             try:
                 self._open = archive, archive.open(self._member)
             except BaseException:
@@ -102,16 +102,16 @@ class CompressedMember:
                 archive.close()
 
 
-def npz_keys(path: Path) -> list[str]:
+def npz_keys(path: Place) -> list[str]:
     """Return the names of the arrays in an `.npz`, in file order. Raises PoolError."""
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    with _explained(path), zipfile.ZipFile(_source(path)) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
     if len(set(names)) < len(names):
         raise PoolError(f"{path}: two members of the archive have the same name")
     return [name.removesuffix(".npy") for name in names]
 
 
-def open_member(path: Path, key: str) -> NpyFile | CompressedMember:
+def open_member(path: Place, key: str) -> NpyFile | CompressedMember:
     """Read and check the header of one array of an `.npz`.
 
     Raises:
@@ -121,7 +121,7 @@ def open_member(path: Path, key: str) -> NpyFile | CompressedMember:
     if key not in keys:
         raise PoolError(f"{path}: expected an array {key!r}, the file has {', '.join(keys)}")
     name = f"{path}[{key}]"
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    with _explained(path), zipfile.ZipFile(_source(path)) as archive:
         member = archive.getinfo(f"{key}.npy")
         if member.flag_bits & _ENCRYPTED:
             raise PoolError(f"{name}: the archive is encrypted")
@@ -134,7 +134,12 @@ def open_member(path: Path, key: str) -> NpyFile | CompressedMember:
     return NpyFile(path, NpyHeader(header.shape, header.dtype, offset + header.offset), name)
 
 
-def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
+def _source(path: Place) -> Any:
+    """What zipfile opens: a path, or an open remote file."""
+    return path.open("rb") if isinstance(path, RemotePath) else path
+
+
+def _data_offset(path: Place, member: zipfile.ZipInfo) -> int:
     """Return where the bytes of a stored member start, and check that they all are there."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
@@ -150,7 +155,7 @@ def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Place) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

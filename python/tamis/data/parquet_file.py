@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.data.remote import Place, RemotePath
 from tamis.errors import PoolError
 
 MISSING = "embedding missing"
@@ -31,7 +31,7 @@ _DTYPES = {pa.float16(): "<f2", pa.float32(): "<f4", pa.float64(): "<f8"}
 
 
 @contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
+def parquet_errors(path: Place) -> Iterator[None]:
     """Turn what pyarrow raises about `path` into a PoolError."""
     try:
         yield
@@ -44,10 +44,11 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise PoolError(f"{path}: not a readable parquet file ({cause}); copy it again") from error
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Place) -> pq.ParquetFile:
     """Open a parquet file for buffered reads, nothing mapped. Raises PoolError."""
     with parquet_errors(path):
-        return pq.ParquetFile(path, memory_map=False, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        source = path.open("rb") if isinstance(path, RemotePath) else path
+        return pq.ParquetFile(source, memory_map=False, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
 
 def embedding_columns(schema: pa.Schema) -> list[str]:
@@ -67,7 +68,7 @@ class ParquetEmbeddings:
         dtype: float16, float32 or float64.
     """
 
-    path: Path
+    path: Place
     column: str
     shape: tuple[int, int]
     dtype: np.dtype[Any]
@@ -77,7 +78,7 @@ class ParquetEmbeddings:
     _cursor: _Cursor | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, path: Path, column: str) -> ParquetEmbeddings:
+    def open(cls, path: Place, column: str) -> ParquetEmbeddings:
         """Read the schema and, for plain lists, the first rows.
 
         Raises:
@@ -126,7 +127,7 @@ class ParquetEmbeddings:
 class _Cursor:
     """A place in a column, from which rows are taken one after the other."""
 
-    def __init__(self, path: Path, column: str, starts: np.ndarray, row: int) -> None:
+    def __init__(self, path: Place, column: str, starts: np.ndarray, row: int) -> None:
         file = open_parquet(path)
         group = int(np.searchsorted(starts, row, side="right")) - 1
         self._batches = file.iter_batches(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tamis.data.agreement import common_id_column, common_rows
+from tamis.data.agreement import common_id_column, common_rows, require_distinct
 from tamis.data.ids import IdKind, Ids
 from tamis.data.layouts import Part, recognise
 from tamis.data.parquet_file import ParquetEmbeddings
+from tamis.data.remote import Place, RemotePath, name_inside, place_of
 from tamis.data.unit import Unit, cut_units
 from tamis.errors import PoolError
 from tamis.run.inputs import InputFile
@@ -38,7 +39,7 @@ class Pool:
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         kind: str,
         parts: list[Part],
         *,
@@ -118,13 +119,7 @@ class Pool:
         """
         if self._ids is None:
             ids = self._read_ids()
-            repeat = ids.first_duplicate()
-            if repeat is not None:
-                first, second = map(self.locate, repeat)
-                raise PoolError(
-                    f"id {ids[repeat[0]]!r} is there twice: {first[0]} row {first[1]} and "
-                    f"{second[0]} row {second[1]}; ids must differ"
-                )
+            require_distinct(ids, self.locate, "")
             self._ids = ids
         return self._ids
 
@@ -132,7 +127,7 @@ class Pool:
         """Return the unit's ids, a slice of :meth:`ids`."""
         return self.ids().slice(unit.first_row, unit.first_row + unit.n_rows)
 
-    def locate(self, row: int) -> tuple[Path, int]:
+    def locate(self, row: int) -> tuple[Place, int]:
         """Return (file, row in the file) of a row of the pool; the file holds the row's id."""
         if not 0 <= row < self.n_rows:
             raise IndexError(f"expected a row below {self.n_rows}, got {row}")
@@ -144,7 +139,7 @@ class Pool:
 
     def file_name(self, unit: Unit) -> str:
         """Return the unit's embedding file as a path inside the pool, parts separated by "/"."""
-        return self.files[unit.file].relative_to(self._root).as_posix()
+        return name_inside(self.files[unit.file], self._root)
 
     def read_column(self, name: str) -> np.ndarray:
         """Return a numeric metadata column of all rows, int64 or float64 (n,), NaN where null.
@@ -173,7 +168,7 @@ class Pool:
             raise PoolError(f"cannot read {error.filename}: {error.strerror}") from error
 
     @property
-    def _root(self) -> Path:
+    def _root(self) -> Place:
         return self.path if self.path.is_dir() else self.path.parent
 
     def _read_ids(self) -> Ids:
@@ -195,7 +190,9 @@ class Pool:
             raise PoolError(f"{self.path}: {error}") from error
 
 
-def open_pool(path: Path | str, *, embedding: str | None = None, ids: str | None = None) -> Pool:
+def open_pool(
+    path: Path | RemotePath | str, *, embedding: str | None = None, ids: str | None = None
+) -> Pool:
     """Open a pool of embeddings; only headers and footers are read.
 
     Args:
@@ -219,12 +216,12 @@ def open_pool(path: Path | str, *, embedding: str | None = None, ids: str | None
         >>> [pool.read_embeddings(unit).shape for unit in pool.units(rows_per_unit=3)]
         [(3, 8), (1, 8)]
     """
-    path = Path(path)
-    layout = recognise(path, embedding)
+    place = place_of(path)
+    layout = recognise(place, embedding)
     return Pool(
-        path,
+        place,
         layout.kind,
         layout.parts,
         embedding=layout.embedding,
-        id_column=common_id_column(path, layout.kind, layout.parts, ids),
+        id_column=common_id_column(place, layout.kind, layout.parts, ids),
     )

@@ -4,18 +4,21 @@ A file is the same when its path inside the pool, its size and its fingerprint a
 64 MiB the fingerprint is the sha256 of the whole content; beyond that it covers 64 blocks of 64 KiB
 spread evenly from the first byte to the last, so that opening a pool of any size stays cheap. The
 modification time is a hint for people and decides nothing: a touched file is not a changed one, and
-an edit of a larger file that keeps its size and misses every block is not seen.
+an edit of a larger file that keeps its size and misses every block is not seen. Remote files are
+treated alike, by ranged reads. A folder of many small files counts as one: its fingerprint covers
+all names and sizes, and blocks of the files laid end to end.
 """
 
 from __future__ import annotations
 
+import bisect
 import hashlib
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
+from tamis.data.remote import Place, name_inside
 from tamis.errors import RunError
 
 WHOLE_BYTES = 1 << 26
@@ -31,23 +34,66 @@ class InputFile:
         path: name inside the pool, parts separated by "/"; the same wherever the pool lies.
         location: where the file is now.
         size: bytes.
-        mtime_ns: modification time, nanoseconds since 1970.
+        mtime_ns: modification time, nanoseconds since 1970; 0 for a remote file.
     """
 
     path: str
-    location: Path
+    location: Place
     size: int
     mtime_ns: int
 
     @classmethod
-    def at(cls, location: Path, root: Path) -> InputFile:
+    def at(cls, location: Place, root: Place) -> InputFile:
         """Describe the file at `location` inside the pool folder `root`. Raises OSError."""
         status = location.stat()
-        name = location.relative_to(root).as_posix()
+        name = name_inside(location, root)
         return cls(name, location, status.st_size, status.st_mtime_ns)
 
+    def fingerprint(self) -> str:
+        """See :func:`fingerprint`."""
+        return fingerprint(self.location)
 
-def fingerprint(location: Path) -> str:
+
+@dataclass(frozen=True)
+class InputFolder(InputFile):
+    """Many small files that are one input.
+
+    Attributes:
+        files: their paths below `location`, sorted.
+        sizes: bytes of each.
+    """
+
+    files: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, root: Place, files: Sequence[str]) -> InputFolder:
+        """Describe files below `root`. Raises OSError."""
+        statuses = [(root / name).stat() for name in files]
+        sizes = tuple(status.st_size for status in statuses)
+        latest = max((status.st_mtime_ns for status in statuses), default=0)
+        return cls(".", root, sum(sizes), latest, tuple(files), sizes)
+
+    def fingerprint(self) -> str:
+        """Return "folder:HEX" over names and sizes, and up to 64 blocks of 64 KiB of the content.
+
+        Raises:
+            RunError: a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for name, size in zip(self.files, self.sizes, strict=True):
+            digest.update(f"{size} {name}\0".encode("utf-8", "surrogateescape"))
+        ends = list(accumulate(self.sizes))
+        for start in _block_starts(self.size):
+            index = bisect.bisect_right(ends, start)
+            if index < len(ends):
+                name = self.files[index]
+                offset = start - (ends[index] - self.sizes[index])
+                digest.update(_read_block(self.location / name, offset))
+        return f"folder:{digest.hexdigest()}"
+
+
+def fingerprint(location: Place) -> str:
     """Return "sha256:HEX" of a file up to 64 MiB, "sampled:HEX" of a larger one.
 
     Raises:
@@ -55,18 +101,19 @@ def fingerprint(location: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with open(location, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        with location.open("rb", buffering=0) as file:
+            size = file.seek(0, 2)
             if size <= WHOLE_BYTES:
+                file.seek(0)
                 while block := file.read(1 << 20):
                     digest.update(block)
                 return f"sha256:{digest.hexdigest()}"
-            for index in range(_BLOCKS):
-                file.seek(index * (size - _BLOCK_BYTES) // (_BLOCKS - 1))
+            for start in _block_starts(size):
+                file.seek(start)
                 digest.update(file.read(_BLOCK_BYTES))
             return f"sampled:{digest.hexdigest()}"
     except OSError as error:
-        raise RunError(f"cannot read the input {location}: {error.strerror or error}") from error
+        raise _unreadable(location, error) from error
 
 
 def input_records(inputs: Iterable[InputFile]) -> dict[str, dict[str, Any]]:
@@ -75,7 +122,7 @@ def input_records(inputs: Iterable[InputFile]) -> dict[str, dict[str, Any]]:
         file.path: {
             "size": file.size,
             "mtime_ns": file.mtime_ns,
-            "fingerprint": fingerprint(file.location),
+            "fingerprint": file.fingerprint(),
         }
         for file in inputs
     }
@@ -94,3 +141,22 @@ def input_changes(
         elif old[path]["fingerprint"] != record["fingerprint"]:
             changes.append(f"{path}: same size, other content")
     return sorted(changes)
+
+
+def _block_starts(size: int) -> list[int]:
+    """The first bytes of the blocks, the same ones in every version."""
+    last = max(size - _BLOCK_BYTES, 0)
+    return sorted({index * last // (_BLOCKS - 1) for index in range(_BLOCKS)})
+
+
+def _read_block(location: Place, offset: int) -> bytes:
+    try:
+        with location.open("rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(_BLOCK_BYTES)
+    except OSError as error:
+        raise _unreadable(location, error) from error
+
+
+def _unreadable(location: Place, error: OSError) -> RunError:
+    return RunError(f"cannot read the input {location}: {error.strerror or error}")

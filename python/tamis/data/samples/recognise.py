@@ -1,0 +1,169 @@
+"""The layouts that samples come in, told apart by their files and columns alone.
+
+| kind           | files                                                                           |
+|----------------|---------------------------------------------------------------------------------|
+| webdataset     | `X.tar`, alone or in a folder or its `shards/`; `X.parquet` and `X_stats.json`  |
+|                | of img2dataset beside; joined by uid with the tables in a `metadata/` folder    |
+| datacomp       | `X.parquet` with a column uid, and `X.npz` beside or the sizes of the images,   |
+|                | in the folder or in its `metadata/`: texts and columns, no images               |
+| clip-retrieval | `metadata/metadata_N.parquet` beside `img_emb` or `text_emb`                    |
+| parquet        | tables with images, or paths of images, in a column                             |
+| images         | a folder of images, subfolders included, with or without a `.txt` beside each   |
+| text           | tables without images, or `.jsonl` (`.json`, `.ndjson`), plain or `.gz`,        |
+|                | `.zst`, `.bz2`, `.xz`                                                           |
+
+What could be read in two ways is an error that names both and how to choose, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+from tamis.data.limits import Limits
+from tamis.data.listing import files_ending
+from tamis.data.remote import Place
+from tamis.data.samples.folder import is_image, list_files
+from tamis.data.samples.layouts import (
+    Asked,
+    SampleLayout,
+    open_clip_retrieval,
+    open_images,
+    open_lines,
+    open_tables,
+    open_tars,
+)
+from tamis.errors import PoolError
+
+CLIP_FOLDERS = ("img_emb", "text_emb")
+_PACKED = r"(\.(gz|zst|bz2|xz))"
+_LINES = re.compile(rf"\.((jsonl|ndjson){_PACKED}?|json{_PACKED})$")
+# Plain .json is often something else, so it counts where nothing else is there.
+_PLAIN_JSON = re.compile(r"(?<!_stats)\.json$")
+
+
+def recognise(path: Place, *, image: str | None, text: str | None, limits: Limits) -> SampleLayout:
+    """Tell which layout `path` has and open its files.
+
+    Args:
+        path: a file or a folder.
+        image, text: columns of a table; None where only one is possible.
+        limits: caps for untrusted content.
+
+    Raises:
+        PoolError: no layout fits, or more than one does, or files are missing or damaged.
+    """
+    asked = Asked(image, text, limits)
+    try:
+        if path.is_dir():
+            return _recognise_folder(path, asked)
+        if path.exists():
+            return _recognise_file(path, asked)
+    except OSError as error:
+        raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
+    raise PoolError(f"the pool {path} does not exist")
+
+
+def _recognise_file(path: Place, asked: Asked) -> SampleLayout:
+    if path.suffix == ".tar":
+        return open_tars([path], path.parent, [], asked)
+    if path.suffix == ".parquet":
+        return open_tables([path], path.parent, asked)
+    if _LINES.search(path.name) or _PLAIN_JSON.search(path.name):
+        return open_lines([path], path.parent, asked)
+    if path.suffix in (".npy", ".npz"):
+        raise PoolError(f"{path} holds embeddings, not samples; open it with tamis.data.open_pool")
+    raise PoolError(
+        f"{path}: expected a .tar, .parquet or .jsonl file of samples (.jsonl also as .gz, .zst, "
+        ".bz2 or .xz), or a folder"
+    )
+
+
+def _recognise_folder(path: Place, asked: Asked) -> SampleLayout:
+    names = files_ending(path, "")
+    found = _candidates(path, names, asked)
+    if not found:
+        found = _last_resorts(path, names, asked)
+    if asked.columns:
+        # Only tables have columns to choose from.
+        found = {
+            kind: read for kind, read in found.items() if kind not in _WITHOUT_COLUMNS
+        } or found
+    if len(found) > 1:
+        columns = ", or a column with text= or image=" * ("parquet" in found)
+        raise PoolError(
+            f"{path} could be read as {' or '.join(found)}; name the subfolder or file to read"
+            + columns
+        )
+    if not found:
+        _refuse(path, names)
+    return next(iter(found.values()))()
+
+
+_WITHOUT_COLUMNS = ("webdataset", "images")
+
+
+def _candidates(
+    path: Place, files: list[Place], asked: Asked
+) -> dict[str, Callable[[], SampleLayout]]:
+    """Every way to read a folder, by kind."""
+    tables = [file for file in files if file.suffix == ".parquet"]
+    tars = [file for file in files if file.suffix == ".tar"]
+    lines = [file for file in files if _LINES.search(file.name)]
+    inner = _files_in(path / "metadata", ".parquet")
+    beside = {tar.stem for tar in tars}
+    if not tars:
+        tars = _files_in(path / "shards", ".tar")
+    loose = [table for table in tables if table.stem not in beside]
+    found: dict[str, Callable[[], SampleLayout]] = {}
+    clip = any((path / name).is_dir() for name in CLIP_FOLDERS)
+    if tars:
+        found["webdataset"] = lambda: open_tars(tars, path, [] if clip else inner, asked)
+    if clip and inner:
+        found["clip-retrieval"] = lambda: open_clip_retrieval(path, inner, asked)
+    elif inner and not tars:
+        found["datacomp"] = lambda: open_tables(inner, path, asked)
+    if loose:
+        found["parquet"] = lambda: open_tables(tables, path, asked)
+    if lines:
+        found["text"] = lambda: open_lines(lines, path, asked)
+    if any(is_image(file.name) for file in files) and not (
+        loose and _names_images(loose[0], asked)
+    ):
+        found["images"] = lambda: open_images(path, asked)
+    return found
+
+
+def _last_resorts(
+    path: Place, files: list[Place], asked: Asked
+) -> dict[str, Callable[[], SampleLayout]]:
+    """What counts where nothing else is there: images in subfolders, plain `.json`."""
+    found: dict[str, Callable[[], SampleLayout]] = {}
+    if any(map(is_image, list_files(path))):
+        found["images"] = lambda: open_images(path, asked)
+    objects = [file for file in files if _PLAIN_JSON.search(file.name)]
+    if objects:
+        found["text"] = lambda: open_lines(objects, path, asked)
+    return found
+
+
+def _names_images(table: Place, asked: Asked) -> bool:
+    return asked.columns or open_tables([table], table.parent, asked).kind == "parquet"
+
+
+def _files_in(folder: Place, ending: str) -> list[Place]:
+    return files_ending(folder, ending) if folder.is_dir() else []
+
+
+def _refuse(path: Place, files: list[Place]) -> NoReturn:
+    arrays = any(file.suffix in (".npy", ".npz") for file in files)
+    if arrays or any((path / name).is_dir() for name in CLIP_FOLDERS):
+        raise PoolError(
+            f"{path} holds embeddings, not samples; open it with tamis.data.open_pool, or name a "
+            "folder of images, texts or their metadata"
+        )
+    raise PoolError(
+        f"{path} holds no samples: expected .tar, .parquet or .jsonl files, images, or the "
+        "folders shards or metadata of a DataComp pool"
+    )
