@@ -12,7 +12,7 @@ What could be read in two ways is an error that names both, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,7 +26,10 @@ from tamis.errors import PoolError
 
 Embeddings: TypeAlias = NpyFile | CompressedMember | ParquetEmbeddings
 IDS_ENDING = ".ids.npy"
-_CLIP_FOLDERS = ("img_emb", "text_emb")
+CLIP_FOLDERS = ("img_emb", "text_emb")
+_SAMPLES = "holds samples, not embeddings; `tamis embed` makes embeddings of them"
+# What a step of tamis writes beside the rows that it makes.
+_OWN_TABLES = ("quarantine.parquet",)
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,15 @@ def _recognise_file(path: Place, embedding: str | None) -> Layout:
         return _datacomp([path.with_suffix(".parquet")], [path.with_suffix(".npz")], embedding)
     if path.suffix == ".parquet":
         return _parquet([path], embedding)
+    if path.suffix == ".tar":
+        raise PoolError(f"{path} {_SAMPLES}")
     raise PoolError(f"{path}: expected a .npy, .parquet or .npz file, or a folder of them")
 
 
 def _recognise_folder(path: Place, embedding: str | None) -> Layout:
-    clip = [name for name in _CLIP_FOLDERS if (path / name).is_dir()]
-    parquets, archives = files_ending(path, ".parquet"), files_ending(path, ".npz")
-    arrays = files_ending(path, ".npy")
+    clip = [name for name in CLIP_FOLDERS if (path / name).is_dir()]
+    parquets = pool_tables(files_ending(path, ".parquet"))
+    archives, arrays = files_ending(path, ".npz"), files_ending(path, ".npy")
     inner = path / "metadata"
     found: dict[str, Callable[[], Layout]] = {}
     if clip:
@@ -121,11 +126,25 @@ def _recognise_folder(path: Place, embedding: str | None) -> Layout:
             "or name the subfolder or file to read"
         )
     if not found:
+        _refuse_samples(path)
         raise PoolError(
             f"{path} holds no pool: expected .npy files, .parquet files, pairs of .parquet and "
             ".npz, or the folders img_emb and metadata of clip-retrieval"
         )
     return next(iter(found.values()))()
+
+
+def pool_tables(files: Sequence[Place]) -> list[Place]:
+    """Return the parquet files that may be a pool's own; tamis' list of bad rows is not."""
+    return [file for file in files if file.name not in _OWN_TABLES]
+
+
+def _refuse_samples(path: Place) -> None:
+    """Raise PoolError where the folder holds tars, JSON lines or images."""
+    from tamis.data.samples.recognise import holds_samples
+
+    if holds_samples(path):
+        raise PoolError(f"{path} {_SAMPLES}")
 
 
 def _npy(files: list[Place], embedding: str | None) -> Layout:

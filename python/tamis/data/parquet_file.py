@@ -40,6 +40,8 @@ def parquet_errors(path: Place) -> Iterator[None]:
     except FileNotFoundError:
         raise PoolError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.filename:  # Arrow's own name no file
+            raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PoolError(f"{path}: not a readable parquet file ({cause}); copy it again") from error
 

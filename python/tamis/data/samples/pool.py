@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,6 @@ class SamplePool:
         files: the readers of its files, in row order.
         n_rows: samples, those that cannot be used included.
         sides: what its samples have: images, texts, both; neither where there are only columns.
-        columns: names of the metadata columns that every file has.
     """
 
     def __init__(self, path: Place, layout: SampleLayout, id_column: str | None) -> None:
@@ -57,7 +56,6 @@ class SamplePool:
         if self.n_rows == 0:
             raise PoolError(f"the pool {path} holds no samples")
         self.sides: frozenset[Side] = frozenset().union(*(file.sides for file in self.files))
-        self.columns = _common_columns(self.files)
         self._id_column = id_column
         self._layout = layout
         self._ids: Ids | None = None
@@ -65,15 +63,22 @@ class SamplePool:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ids": None}
 
+    @cached_property
+    def columns(self) -> list[str]:
+        """Names of the metadata columns that every file has.
+
+        Where tars have no table beside them, this reads the json of every sample.
+        """
+        return _common_columns(self.files)
+
     def describe(self) -> str:
         """Return one line that says how the pool was understood."""
         count = len(self.files)
         has = " and ".join(f"{side}s" for side in _SIDES if side in self.sides)
         joined = f", {self._layout.joined}" if self._layout.joined else ""
-        columns = len(self.columns)
         return (
             f"{self.kind} pool: {count} file{'s' * (count != 1)}, {self.n_rows:,} rows with "
-            f"{has or 'neither images nor texts'}, {columns} column{'s' * (columns != 1)}{joined}"
+            f"{has or 'neither images nor texts'}{joined}"
         )
 
     def units(self, rows_per_unit: int) -> list[Unit]:
@@ -172,7 +177,7 @@ class SamplePool:
     def _read_ids(self) -> Ids:
         filled = [file for file in self.files if file.n_rows]
         if self._id_column == ROW_NUMBERS:
-            if ROW_NUMBERS in self.columns:
+            if self.kind not in _KEYED and ROW_NUMBERS in self.columns:
                 raise PoolError(
                     f"{self.path}: ids={ROW_NUMBERS!r} means row numbers, but there is a column "
                     f"of that name; rename the column"
@@ -226,7 +231,7 @@ def open_samples(
         >>> _ = (folder / "docs.jsonl").write_text('{"text": "one"}\\n{"text": "two"}\\n')
         >>> pool = open_samples(folder)
         >>> pool.describe()
-        'text pool: 1 file, 2 rows with texts, 1 column'
+        'text pool: 1 file, 2 rows with texts'
         >>> [sample.text for unit in pool.units(rows_per_unit=1) for sample in pool.read(unit)]
         ['one', 'two']
     """

@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
+from tamis.data.layouts import CLIP_FOLDERS, pool_tables
 from tamis.data.limits import Limits
 from tamis.data.listing import files_ending
 from tamis.data.remote import Place
@@ -36,7 +37,6 @@ from tamis.data.samples.layouts import (
 )
 from tamis.errors import PoolError
 
-CLIP_FOLDERS = ("img_emb", "text_emb")
 _PACKED = r"(\.(gz|zst|bz2|xz))"
 _LINES = re.compile(rf"\.((jsonl|ndjson){_PACKED}?|json{_PACKED})$")
 # Plain .json is often something else, so it counts where nothing else is there.
@@ -65,6 +65,19 @@ def recognise(path: Place, *, image: str | None, text: str | None, limits: Limit
     raise PoolError(f"the pool {path} does not exist")
 
 
+def holds_samples(path: Place) -> bool:
+    """Return whether a folder holds tars, JSON lines or images, its subfolders' images included."""
+    try:
+        files = files_ending(path, "")
+        return (
+            any(file.suffix == ".tar" or _LINES.search(file.name) for file in files)
+            or bool(_files_in(path / "shards", ".tar"))
+            or any(map(is_image, list_files(path)))
+        )
+    except OSError:
+        return False
+
+
 def _recognise_file(path: Place, asked: Asked) -> SampleLayout:
     if path.suffix == ".tar":
         return open_tars([path], path.parent, [], asked)
@@ -91,7 +104,8 @@ def _recognise_folder(path: Place, asked: Asked) -> SampleLayout:
             kind: read for kind, read in found.items() if kind not in _WITHOUT_COLUMNS
         } or found
     if len(found) > 1:
-        columns = ", or a column with text= or image=" * ("parquet" in found)
+        settled = "parquet" in found and any(kind in _WITHOUT_COLUMNS for kind in found)
+        columns = ", or a column of the tables with text= or image=" * settled
         raise PoolError(
             f"{path} could be read as {' or '.join(found)}; name the subfolder or file to read"
             + columns
@@ -108,7 +122,7 @@ def _candidates(
     path: Place, files: list[Place], asked: Asked
 ) -> dict[str, Callable[[], SampleLayout]]:
     """Every way to read a folder, by kind."""
-    tables = [file for file in files if file.suffix == ".parquet"]
+    tables = pool_tables([file for file in files if file.suffix == ".parquet"])
     tars = [file for file in files if file.suffix == ".tar"]
     lines = [file for file in files if _LINES.search(file.name)]
     inner = _files_in(path / "metadata", ".parquet")
