@@ -52,8 +52,11 @@ def test_keys_keep_the_shape_of_the_index_and_leave_it_alone() -> None:
 
 
 def test_purposes_and_seeds_give_different_keys() -> None:
-    purposes = (sample.TRAIN, sample.INIT, sample.ORDER, sample.RECALL, sample.RESIDUAL)
-    assert purposes == (1, 2, 3, 4, 5)
+    purposes = (
+        *(sample.TRAIN, sample.INIT, sample.ORDER),
+        *(sample.RECALL, sample.RESIDUAL, sample.BATCH),
+    )
+    assert purposes == (1, 2, 3, 4, 5, 6)
     keys = [sample.keys(seed, p, range(1000)) for p in purposes for seed in (0, 1, 2)]
     assert len(np.unique(np.concatenate(keys))) == len(purposes) * 3 * 1000
 

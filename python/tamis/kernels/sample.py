@@ -19,6 +19,7 @@ INIT: Final = 2  # which training rows become the first centroids
 ORDER: Final = 3  # the order of rows under which_to_keep="random"
 RECALL: Final = 4  # which rows are compared with all rows to estimate recall
 RESIDUAL: Final = 5  # which kept rows are checked for a kept duplicate
+BATCH: Final = 6  # which rows are compared in one batch
 
 _WORD: Final = 2**64
 _INCREMENT: Final = 0x9E3779B97F4A7C15
@@ -35,7 +36,7 @@ def keys(seed: int, purpose: int, index: npt.NDArray[np.int64] | range) -> npt.N
 
     Args:
         seed: any integer; only its value modulo 2^64 matters.
-        purpose: TRAIN, INIT, ORDER, RECALL or RESIDUAL, so that choices made for different
+        purpose: TRAIN, INIT and so on, so that choices made for different
             purposes with one seed are independent.
         index: row numbers, an integer array of any shape or a range.
 
@@ -70,7 +71,7 @@ def smallest(n: int, count: int, seed: int, purpose: int) -> npt.NDArray[np.int6
         n: number of rows to choose from.
         count: number of rows to choose.
         seed: any integer.
-        purpose: TRAIN, INIT, ORDER, RECALL or RESIDUAL.
+        purpose: TRAIN, INIT and so on.
 
     Returns:
         int64 row numbers, shape (min(n, count),).

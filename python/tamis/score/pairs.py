@@ -1,0 +1,252 @@
+"""Image and text embeddings of the same rows, made canonical, read by unit or row by row."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.data.ids_digest import ids_digest
+from tamis.data.npy_file import NpyFile
+from tamis.data.npz_file import open_member
+from tamis.data.parquet_file import open_parquet, parquet_errors
+from tamis.data.unit import Unit
+from tamis.errors import PoolError
+from tamis.kernels.canonical import canonical
+from tamis.run.quarantine import reasons_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tamis.data.ids import Ids
+    from tamis.data.pool import Pool
+    from tamis.run.inputs import InputFile
+
+Rows = npt.NDArray[np.float16]
+Index = npt.NDArray[np.int64]
+WINDOW_ROWS = 1 << 14
+"""Rows read at a time from a file that cannot be read row by row."""
+_WHOLE_FILE = 1 << 62
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The rows of one unit.
+
+    Attributes:
+        images, texts: float16 (n, dim), canonical; zeros where the row is bad.
+        reasons: row within the unit -> what is wrong with its image, its text, or both.
+    """
+
+    images: Rows
+    texts: Rows
+    reasons: dict[int, str]
+
+    @property
+    def usable(self) -> Index:
+        """The rows of which both sides are good, int64, ascending."""
+        good = np.ones(len(self.images), np.bool_)
+        good[list(self.reasons)] = False
+        return np.flatnonzero(good)
+
+
+class PairedPool:
+    """Two openings of a pool, one for each side, whose rows belong together.
+
+    Args:
+        images: the image embeddings.
+        texts: the text embeddings, of the same rows and dimension; cut into files in any way.
+
+    Raises:
+        PoolError: the two differ in rows, dimension or ids.
+    """
+
+    def __init__(self, images: Pool, texts: Pool) -> None:
+        for what, ours, theirs in (
+            ("rows", images.n_rows, texts.n_rows),
+            ("dimensions", images.dim, texts.dim),
+        ):
+            if ours != theirs:
+                raise PoolError(
+                    f"the image embeddings of {_named(images)} have {ours:,} {what}, the text "
+                    f"embeddings of {_named(texts)} {theirs:,}; name two that belong together"
+                )
+        same_place = images.path == texts.path and images.id_column == texts.id_column
+        if not same_place and ids_digest(images.ids()) != ids_digest(texts.ids()):
+            raise PoolError(
+                f"{_named(images)} and {_named(texts)} have other ids or another order; they must "
+                "be row-aligned"
+            )
+        self.images, self.texts = PoolRows(images, "image"), PoolRows(texts, "text")
+        self.n_rows, self.dim = images.n_rows, images.dim
+
+    def ids(self) -> Ids:
+        """The ids of all rows."""
+        return self.images.pool.ids()
+
+    def units(self, rows_per_unit: int) -> list[Unit]:
+        """The units of the image side."""
+        return self.images.pool.units(rows_per_unit)
+
+    def inputs(self) -> list[InputFile]:
+        """The files of both sides, each once."""
+        return joined_inputs({"image": self.images.pool, "text": self.texts.pool})
+
+    def embeddings(self) -> dict[str, str | None]:
+        """What was read, for a recipe."""
+        return {"image": self.images.pool.embedding, "text": self.texts.pool.embedding}
+
+    def read(self, unit: Unit) -> Pairs:
+        """Read one unit of both sides."""
+        start, stop = unit.first_row, unit.first_row + unit.n_rows
+        images, reasons = self.images.read(start, stop)
+        texts, text_faults = self.texts.read(start, stop)
+        for row, fault in text_faults.items():
+            reasons[row] = f"{reasons[row]}; {fault}" if row in reasons else fault
+        return Pairs(images, texts, dict(sorted(reasons.items())))
+
+
+class PoolRows:
+    """The canonical rows of a pool by their numbers, across its files.
+
+    Args:
+        pool: the embeddings.
+        side: what they are of, "image" or "text": the first word of every reason.
+    """
+
+    def __init__(self, pool: Pool, side: str) -> None:
+        self.pool = pool
+        self.side = side
+        self._files = pool.units(_WHOLE_FILE)  # one for each file that has rows
+        self._starts = np.array([file.first_row for file in self._files], np.int64)
+        self._plain: dict[int, NpyFile | None] = {}
+
+    def read(self, start: int, stop: int) -> tuple[Rows, dict[int, str]]:
+        """Return rows start .. stop - 1, canonical, and row - start -> what is wrong with it."""
+        parts = []
+        reasons: dict[int, str] = {}
+        for unit in self._cut(start, stop):
+            read = self.pool.read_embeddings(unit)
+            rows, bad = canonical(read)
+            for row, reason in self._reasons(unit, read, bad).items():
+                reasons[unit.first_row - start + row] = reason
+            parts.append(rows)
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts)), reasons
+
+    def take(self, rows: Index) -> Rows:
+        """Return the rows with these numbers, in this order, canonical; bad ones are zeros.
+
+        Rows of `.npy` files and stored npz members are read one by one, all others by passing
+        through the windows that hold them.
+        """
+        taken = np.empty((len(rows), self.pool.dim), np.float16)
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        bounds = np.searchsorted(ordered, [*self._starts, self.pool.n_rows])
+        for file, low, high in zip(self._files, bounds[:-1], bounds[1:], strict=True):
+            if low < high:
+                wanted = ordered[low:high] - file.first_row
+                plain = self._plain_file(file)
+                found = self._pass(file, wanted) if plain is None else _gather(plain, wanted)
+                taken[order[low:high]] = found
+        return taken
+
+    def _reasons(self, unit: Unit, read: np.ndarray, bad: np.ndarray) -> dict[int, str]:
+        known = self.pool.bad_reasons(unit)
+        found = reasons_of(read, bad, known)
+        told = self._told(unit) if found else None
+        return {
+            row: (told[row] if told is not None else None) or f"{self.side} {reason}"
+            for row, reason in found.items()
+        }
+
+    def _told(self, unit: Unit) -> list[str | None] | None:
+        """The reasons that an embed step wrote beside its rows, where the pool is one."""
+        path, first = self.pool.locate(unit.first_row)
+        column = f"{self.side}_reason"
+        if self.pool.kind != "clip-retrieval" or path.suffix != ".parquet":
+            return None
+        with open_parquet(path) as file:
+            if column not in file.schema_arrow.names:
+                return None
+            with parquet_errors(path):
+                told = file.read([column], use_threads=False).column(0)
+        found: list[str | None] = told.slice(first, unit.n_rows).to_pylist()
+        return found
+
+    def _pass(self, file: Unit, wanted: Index) -> Rows:
+        found = np.empty((len(wanted), self.pool.dim), np.float16)
+        for window in np.unique(wanted // WINDOW_ROWS).tolist():
+            first = file.first_row + window * WINDOW_ROWS
+            stop = min(first + WINDOW_ROWS, file.first_row + file.n_rows)
+            rows, _ = self.read(first, stop)
+            inside = wanted // WINDOW_ROWS == window
+            found[inside] = rows[wanted[inside] - window * WINDOW_ROWS]
+        return found
+
+    def _cut(self, start: int, stop: int) -> Iterable[Unit]:
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        for file in self._files[first:]:
+            low = max(start - file.first_row, 0)
+            high = min(stop - file.first_row, file.n_rows)
+            if low >= high:
+                return
+            yield Unit(file.name, file.file, low, high, file.first_row + low)
+
+    def _plain_file(self, file: Unit) -> NpyFile | None:
+        if file.file not in self._plain:
+            opened = _open_plain(self.pool.files[file.file], self.pool.embedding)
+            self._plain[file.file] = opened if isinstance(opened, NpyFile) else None
+        return self._plain[file.file]
+
+
+def joined_inputs(pools: dict[str, Pool]) -> list[InputFile]:
+    """The files of several pools, each once; NAME/ before those that only share a path."""
+    found: dict[str, InputFile] = {}
+    for name, pool in pools.items():
+        for file in pool.inputs():
+            known = found.get(file.path)
+            if known is None:
+                found[file.path] = file
+            elif str(known.location) != str(file.location):
+                found[f"{name}/{file.path}"] = replace(file, path=f"{name}/{file.path}")
+    return list(found.values())
+
+
+def _open_plain(path: object, embedding: str | None) -> object:
+    if not isinstance(path, Path):
+        return None  # nothing remote can be mapped
+    if path.suffix == ".npy":
+        return NpyFile.open(path)
+    if path.suffix == ".npz" and embedding is not None:
+        return open_member(path, embedding)
+    return None
+
+
+def _gather(file: NpyFile, rows: Index) -> Rows:
+    """Rows of a file, canonical; mapped just for this, and no page read ahead."""
+    start = file.header.offset
+    try:
+        with (
+            file.path.open("rb") as raw,
+            mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        ):
+            if len(mapped) < start + file.header.n_bytes:
+                raise PoolError(f"{file.name} has become shorter; copy it again")
+            if hasattr(mmap, "MADV_RANDOM"):
+                mapped.madvise(mmap.MADV_RANDOM)
+            count = file.shape[0] * file.shape[1]
+            stored = np.frombuffer(mapped, file.dtype, count, start).reshape(file.shape)
+            found = stored[rows]
+            del stored  # the map cannot be closed while an array looks at it
+    except OSError as error:
+        raise PoolError(f"cannot read {file.path}: {error.strerror or error}") from error
+    return canonical(found)[0]
+
+
+def _named(pool: Pool) -> str:
+    return f"{pool.path}" + (f" ({pool.embedding})" if pool.embedding is not None else "")
