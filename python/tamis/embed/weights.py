@@ -1,0 +1,48 @@
+"""Weights: which ones a network has, and what may be loaded.
+
+safetensors files hold arrays and nothing else. Other checkpoints are pickles; they are loaded with
+torch's `weights_only=True`, which refuses what is not a tensor or a plain container. That is a
+safety net and no security boundary: take such files from people you trust, or convert them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+CHUNK_BYTES = 1 << 24
+
+
+def weights_hash(*networks: Any) -> str:
+    """Return the sha256, 64 hex digits, of all parameters and buffers of torch modules.
+
+    It covers names, types, shapes and values, so it is the same for every file format.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            for start in range(0, len(values), CHUNK_BYTES):
+                digest.update(values[start : start + CHUNK_BYTES])
+    return digest.hexdigest()
+
+
+def existing(path: Path | str, what: str) -> Path:
+    """Return `path`. Raises ValueError where nothing is there; `what` says what was expected."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"expected {what} at {path}, nothing is there")
+    return path
+
+
+def load_failure(source: object, error: Exception) -> ValueError:
+    """Return the one sentence for a model that a library could not load."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ValueError(
+        f"cannot load {source}: {first.rstrip('.')}; where its hub cannot be reached, name a local "
+        "copy with --weights"
+    )

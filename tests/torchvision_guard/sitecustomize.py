@@ -1,0 +1,39 @@
+"""Lets a torchvision that was built for CUDA be imported beside a torch that was not.
+
+Python imports this module at its start where this folder is on PYTHONPATH. Such a torchvision
+cannot load its compiled operators and then fails to import, as it registers more on top of them.
+Declaring the two that it names is enough; nothing here calls them. It happens just before the
+first import of torchvision, so that processes without it start as fast as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+OPERATORS = ("nms", "qnms")
+
+
+class Guard:
+    """Finds no module; sees that torchvision is asked for."""
+
+    library: Any = None
+
+    def find_spec(
+        self, name: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name == "torchvision" and self.library is None:
+            import torch
+
+            if torch.version.cuda is None:
+                self.library = torch.library.Library("torchvision", "FRAGMENT")  # keep it alive
+                for operator in OPERATORS:
+                    self.library.define(
+                        operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                    )
+        return None
+
+
+sys.meta_path.insert(0, Guard())  # type: ignore[arg-type]
