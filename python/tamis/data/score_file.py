@@ -1,0 +1,192 @@
+"""The parquet files behind one score table: a single file, or a folder of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from tamis.data.column import ParquetColumn
+from tamis.data.ids import Ids
+from tamis.data.ids_digest import METADATA_KEY
+from tamis.data.listing import natural_key
+from tamis.data.metadata import UID_COLUMN, MetadataFile
+from tamis.data.parquet_file import open_parquet
+from tamis.data.uid import parse_uids, uid_fault
+from tamis.errors import PoolError, RunError
+
+SCORES = "scores"
+SCORES_FILE = "scores.parquet"
+_RUN_MARKS = ("manifest.json", "pool.json")
+
+
+@dataclass(frozen=True)
+class ScoreFiles:
+    """Files with one id column and some columns, their rows one after the other.
+
+    Attributes:
+        name: what `table.column` calls the table.
+        path: what was given.
+        paths, files: in row order.
+        schema: of the first file.
+        id_column: the column of ids.
+        digest: over the ids in row order, where the one file has it; see `tamis.data.ids_digest`.
+        strict: whether ids must be DataComp's uids.
+    """
+
+    name: str
+    path: Path
+    paths: list[Path] = field(repr=False)
+    files: list[MetadataFile] = field(repr=False)
+    schema: pa.Schema = field(repr=False)
+    id_column: str
+    digest: str | None
+    strict: bool
+
+    @classmethod
+    def open(cls, path: Path, *, name: str | None = None, strict: bool = True) -> ScoreFiles:
+        """Read the footers. Raises PoolError."""
+        paths = parquet_files(path)
+        files = [MetadataFile.open(file) for file in paths]
+        id_column = files[0].id_column(None)
+        if id_column is None:
+            raise PoolError(
+                f"{files[0].path}: expected a column uid, id or key, it has "
+                f"{', '.join(files[0].schema.names)}"
+            )
+        digest = None
+        if len(files) == 1:
+            found = (open_parquet(paths[0]).schema_arrow.metadata or {}).get(METADATA_KEY)
+            digest = None if found is None else found.decode("ascii", "replace")
+        return cls(
+            name or _table_name(path),
+            path,
+            paths,
+            files,
+            files[0].schema,
+            id_column,
+            digest,
+            strict and id_column == UID_COLUMN,
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.n_rows for file in self.files)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, those of the first file."""
+        return [str(name) for name in self.schema.names]
+
+    def column(self, name: str) -> ParquetColumn:
+        """Return one column. Raises PoolError where a file lacks it."""
+        for file in self.files:
+            if name not in file.schema.names:
+                raise PoolError(
+                    f"{file.path}: expected a column {name!r} as in {self.files[0].path.name}, it "
+                    f"has {', '.join(file.schema.names)}"
+                )
+        rows = [file.n_rows for file in self.files]
+        return ParquetColumn(self.paths, rows, name, self.schema.field(name).type)
+
+    def ids(self) -> IdColumn:
+        """Return a reader of the ids."""
+        return IdColumn(self.column(self.id_column), self)
+
+
+class IdColumn:
+    """Ids by row number."""
+
+    def __init__(self, column: ParquetColumn, table: ScoreFiles) -> None:
+        self._column = column
+        self._table = table
+
+    def read(self, start: int, stop: int, rows: Iterable[int] | None = None) -> Ids:
+        """Return the ids of rows start .. stop - 1, or of some of them, counted from `start`.
+
+        Raises:
+            PoolError: an id is missing, or is no uid in a column of uids; names file and row.
+        """
+        array = self._column.read_arrow(start, stop)
+        if rows is not None:
+            array = array.take(pa.array(rows, pa.int64()))
+        if array.null_count:
+            raise PoolError(f"{self._place(start, stop)}: an id is missing")
+        try:
+            ids = Ids.of(array)
+        except (PoolError, TypeError) as error:
+            raise PoolError(f"{self._place(start, stop)}: {error}") from error
+        if self._table.strict and ids.kind == "string" and len(ids):
+            _, bad = parse_uids(ids.values)
+            raise PoolError(f"{self._place(start, stop)}: {uid_fault(str(ids[bad]))}")
+        return ids
+
+    def _place(self, start: int, stop: int) -> str:
+        return (
+            f"{self._table.path}: column {self._table.id_column!r}, rows {start:,} to {stop - 1:,}"
+        )
+
+
+def is_run(path: Path) -> bool:
+    """Return whether `path` is a run directory: a manifest, a link to a pool, or scores inside."""
+    return (path / SCORES).is_dir() or any((path / mark).is_file() for mark in _RUN_MARKS)
+
+
+def run_tables(run: Path) -> list[ScoreFiles]:
+    """Open the score tables of a run, sorted by name.
+
+    Raises:
+        RunError: it has none.
+        PoolError: one cannot be read.
+    """
+    folder = run / SCORES
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name) if folder.is_dir() else []
+    tables = []
+    unfinished = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if (entry / SCORES_FILE).exists():
+                tables.append(ScoreFiles.open(entry / SCORES_FILE, name=entry.name, strict=False))
+            else:
+                unfinished.append(entry.name)
+        elif entry.suffix == ".parquet":
+            tables.append(ScoreFiles.open(entry, strict=False))
+    if not tables:
+        waiting = f" ({', '.join(unfinished)} not finished)" if unfinished else ""
+        raise RunError(
+            f"{run} holds no score table yet{waiting}; run tamis score or tamis dedup with "
+            f"--out {run}"
+        )
+    return tables
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """Return the file, or all `.parquet` files under a folder in natural order.
+
+    Raises:
+        PoolError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise PoolError(f"{path} does not exist")
+    names = [
+        file.relative_to(path).as_posix()
+        for file in path.rglob("*.parquet")
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.parts[len(path.parts) :])
+    ]
+    if not names:
+        raise PoolError(f"{path}: expected a folder with .parquet files, it has none")
+    return [path / name for name in sorted(names, key=natural_key)]
+
+
+def _table_name(path: Path) -> str:
+    if path.name == SCORES_FILE:
+        return path.resolve().parent.name
+    return path.stem if path.is_file() else path.resolve().name
