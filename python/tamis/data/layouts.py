@@ -92,6 +92,32 @@ def recognise(path: Place, embedding: str | None) -> Layout:
     return layout
 
 
+def embedding_names(path: Place) -> list[str | None]:
+    """Return what `recognise` can be asked for; None where a layout has one array without a name.
+
+    Raises:
+        PoolError: a file that the names stand in cannot be read.
+    """
+    if not path.is_dir():
+        archive = path.with_suffix(".npz")
+        if path.suffix in (".npz", ".parquet") and archive.exists():
+            return list(npz_keys(archive))
+        if path.suffix == ".parquet":
+            return list(embedding_columns(MetadataFile.open(path).schema))
+        return [None] if path.suffix == ".npy" else []
+    clip = [name for name in CLIP_FOLDERS if (path / name).is_dir()]
+    inner = path / "metadata"
+    folders = [path, inner] if inner.is_dir() and not clip else [path]
+    for folder in folders:
+        archives = files_ending(folder, ".npz")
+        tables = pool_tables(files_ending(folder, ".parquet"))
+        if archives:
+            return [*clip, *npz_keys(archives[0])]
+        if tables:
+            return [*clip, *embedding_columns(MetadataFile.open(tables[0]).schema)]
+    return [*clip, *([None] if files_ending(path, ".npy") else [])]
+
+
 def _recognise_file(path: Place, embedding: str | None) -> Layout:
     if path.name.endswith(".npy"):
         return _npy([path], embedding)

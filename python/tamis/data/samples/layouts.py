@@ -21,6 +21,10 @@ _SIZE_COLUMN = "original_width"
 _SHOWN = 3
 
 
+class NoSamplesError(PoolError):
+    """There are embeddings or other tables, but no samples."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the caller asked for: columns, and caps."""
@@ -123,7 +127,7 @@ def open_tables(files: Sequence[Place], root: Place, asked: Asked) -> SampleLayo
     )
     chosen = _chosen(tables, asked, images=not datacomp)
     if not chosen.names and not datacomp:
-        raise PoolError(
+        raise NoSamplesError(
             f"{files[0]}: expected a column of texts or images, it has {', '.join(names)}; name "
             "it with text= or image=, or open embeddings with tamis.data.open_pool"
         )

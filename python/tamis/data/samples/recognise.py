@@ -28,6 +28,7 @@ from tamis.data.remote import Place
 from tamis.data.samples.folder import is_image, list_files
 from tamis.data.samples.layouts import (
     Asked,
+    NoSamplesError,
     SampleLayout,
     open_clip_retrieval,
     open_images,
@@ -86,7 +87,9 @@ def _recognise_file(path: Place, asked: Asked) -> SampleLayout:
     if _LINES.search(path.name) or _PLAIN_JSON.search(path.name):
         return open_lines([path], path.parent, asked)
     if path.suffix in (".npy", ".npz"):
-        raise PoolError(f"{path} holds embeddings, not samples; open it with tamis.data.open_pool")
+        raise NoSamplesError(
+            f"{path} holds embeddings, not samples; open it with tamis.data.open_pool"
+        )
     raise PoolError(
         f"{path}: expected a .tar, .parquet or .jsonl file of samples (.jsonl also as .gz, .zst, "
         ".bz2 or .xz), or a folder"
@@ -173,7 +176,7 @@ def _files_in(folder: Place, ending: str) -> list[Place]:
 def _refuse(path: Place, files: list[Place]) -> NoReturn:
     arrays = any(file.suffix in (".npy", ".npz") for file in files)
     if arrays or any((path / name).is_dir() for name in CLIP_FOLDERS):
-        raise PoolError(
+        raise NoSamplesError(
             f"{path} holds embeddings, not samples; open it with tamis.data.open_pool, or name a "
             "folder of images, texts or their metadata"
         )
