@@ -137,6 +137,19 @@ def test_captions_come_from_the_samples_where_no_column_is_so_called(tmp_path: P
     assert named.reasons == {1: "caption is null"}
 
 
+def test_another_name_is_that_of_all_columns(folder: Path, tmp_path: Path) -> None:
+    scorer = RuleScorer(open_samples(folder), Caption(COLUMN), name="mine")
+    run_scorer(scorer, tmp_path)
+    assert scores_of(tmp_path, "mine").column_names == [
+        "uid",
+        "mine",
+        "mine_language",
+        "mine_tokens",
+        "mine_characters",
+        "reason",
+    ]
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"TEXT": ["a"], "WIDTH": [1]}), tmp_path / "pool.parquet")
     pool = open_samples(tmp_path / "pool.parquet")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tamis.run.parts import Part
     from tamis.run.progress import Progress
 
+NAME = "image_based"
 TARGETS = "target_centroids.npy"
 _STAGE = ("targets", "numbers")
 
@@ -63,6 +64,7 @@ class ImageBased(Scorer):
         imagenet: embeddings of the ImageNet train images (or of another target set);
         targets: or path of the numbers of the centroids that they are nearest to.
         text: the metadata column of the captions.
+        name: of the score, and in front of its columns.
 
     Raises:
         AssetError: a file is absent or not what was expected; both or none of imagenet and targets.
@@ -71,16 +73,6 @@ class ImageBased(Scorer):
     Columns: image_based; and why: image_based_caption, image_based_target (the centroid is a
     target's), image_based_centroid (its number).
     """
-
-    name = "image_based"
-    schema = pa.schema(
-        {
-            "image_based": pa.bool_(),
-            "image_based_caption": pa.bool_(),
-            "image_based_target": pa.bool_(),
-            "image_based_centroid": pa.int32(),
-        }
-    )
 
     def __init__(
         self,
@@ -92,12 +84,14 @@ class ImageBased(Scorer):
         imagenet: Pool | None = None,
         targets: Path | str | None = None,
         text: str = "text",
+        name: str = NAME,
     ) -> None:
         if (imagenet is None) == (targets is None):
             raise AssetError(
                 "expected either embeddings of ImageNet's train images or the numbers of the "
                 f"centroids that they are nearest to, got {'none' if targets is None else 'both'}"
             )
+        self._name = name
         self.samples = samples
         self.embeddings = embeddings
         self.caption = Caption(language, text)
@@ -112,6 +106,17 @@ class ImageBased(Scorer):
                 f"{self.centroids.path}: expected centroids of dim {embeddings.dim}, as the "
                 f"embeddings of {embeddings.path} have, got {self.centroids.shape[1]}"
             )
+
+    @property
+    def name(self) -> str:
+        """The name given."""
+        return self._name
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, all bool but the centroid's number, int32."""
+        kinds = [pa.bool_(), pa.bool_(), pa.bool_(), pa.int32()]
+        return pa.schema(list(zip(self._columns(), kinds, strict=True)))
 
     def recipe(self) -> dict[str, Any]:
         """The caption rule's choices and which embeddings; the assets are inputs."""
@@ -168,15 +173,16 @@ class ImageBased(Scorer):
         caption = verdict.columns["caption"]
         kept = target & np.asarray(pc.fill_null(caption, False))
         reasons = {**unusable, **verdict.reasons}
-        return Scores(
-            {
-                "image_based": nullable(kept, reasons, pa.bool_()),
-                "image_based_caption": caption,
-                "image_based_target": nullable(target, unusable, pa.bool_()),
-                "image_based_centroid": nullable(nearest, unusable, pa.int32()),
-            },
-            reasons,
+        columns = (
+            nullable(kept, reasons, pa.bool_()),
+            caption,
+            nullable(target, unusable, pa.bool_()),
+            nullable(nearest, unusable, pa.int32()),
         )
+        return Scores(dict(zip(self._columns(), columns, strict=True)), reasons)
+
+    def _columns(self) -> list[str]:
+        return [self._name, *(f"{self._name}_{what}" for what in ("caption", "target", "centroid"))]
 
     def _mask(self, numbers: np.ndarray) -> np.ndarray:
         mask = np.zeros(self.centroids.shape[0], np.bool_)

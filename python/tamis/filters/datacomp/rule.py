@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,29 +79,43 @@ class RuleScorer(Scorer):
     Args:
         pool: the samples.
         rule: what judges them.
+        name: of the score and, instead of the rule's, in front of its columns; None for the rule's.
 
     Raises:
         PoolError: the pool has no column that the rule needs; the text lists those there are.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tamis.data.language import open_language
+        >>> from tamis.data.samples import open_samples
+        >>> from tamis.filters.datacomp import Caption
+        >>> from tamis.score.job import run_scorer
+        >>> _ = Path("pool.jsonl").write_text('{"text": "a red kite", "lang": "en"}')
+        >>> rule = Caption(open_language("column:lang"))
+        >>> run_scorer(RuleScorer(open_samples("pool.jsonl"), rule), "run")["scored"]
+        1
     """
 
-    def __init__(self, pool: SamplePool, rule: Rule) -> None:
+    def __init__(self, pool: SamplePool, rule: Rule, name: str | None = None) -> None:
         self.pool = pool
         self.rule = rule
+        self._name = name or rule.name
         check_columns(pool, rule)
 
     @property
     def name(self) -> str:
-        """The rule's name."""
-        return self.rule.name
+        """The name given, or the rule's."""
+        return self._name
 
     @property
     def schema(self) -> pa.Schema:
         """The rule's columns."""
-        return self.rule.schema
+        names = renamed(self.rule.schema.names, self.rule.name, self._name)
+        return pa.schema(list(zip(names, self.rule.schema.types, strict=True)))
 
     def recipe(self) -> dict[str, Any]:
-        """The rule and all of its choices."""
-        return {"rule": self.rule.name, **self.rule.recipe()}
+        """The rule's choices."""
+        return self.rule.recipe()
 
     def inputs(self) -> list[InputFile]:
         """The pool's files and the rule's."""
@@ -117,7 +131,20 @@ class RuleScorer(Scorer):
 
     def score(self, unit: Unit) -> Scores:
         """Judge the unit's rows."""
-        return self.rule.judge(read_metadata(self.pool, self.rule, unit))
+        scores = self.rule.judge(read_metadata(self.pool, self.rule, unit))
+        names = renamed(scores.columns, self.rule.name, self._name)
+        columns = dict(zip(names, scores.columns.values(), strict=True))
+        return Scores(columns, scores.reasons)
+
+
+def renamed(columns: Iterable[str], old: str, new: str) -> list[str]:
+    """Return the names of columns of a score of another name.
+
+    Example:
+        >>> renamed(["basic", "basic_words"], "basic", "mine")
+        ['mine', 'mine_words']
+    """
+    return [new + name.removeprefix(old) for name in columns]
 
 
 def check_columns(pool: SamplePool, rule: Rule) -> None:
