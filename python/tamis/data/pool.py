@@ -196,8 +196,8 @@ def open_pool(
     """Open a pool of embeddings; only headers and footers are read.
 
     Args:
-        path: a `.npy`, `.parquet` or `.npz` file, or a folder; :mod:`tamis.data.layouts` lists the
-            layouts.
+        path: a `.npy`, `.parquet` or `.npz` file, a folder, or the URL of one;
+            :mod:`tamis.data.layouts` lists the layouts.
         embedding: the npz key, parquet column or clip-retrieval folder to read; needed where there
             is more than one.
         ids: the metadata column of the ids, integers or text. None takes the first there is of uid,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tamis.data.limits import Limits
 from tamis.data.listing import natural_key
 from tamis.data.remote import Place
 from tamis.data.samples.image_files import read_capped, read_image
+from tamis.data.samples.keys import PathKeys, path_key
 from tamis.data.samples.source import Sample, Side
 from tamis.data.samples.texts import TEXT_MISSING, TEXT_TOO_LONG, checked_text
 from tamis.errors import PoolError
@@ -26,6 +27,7 @@ IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm",
 )  # fmt: skip
 _TEXT_ENDING = ".txt"
+_DEPTH = 64
 
 
 @dataclass
@@ -41,6 +43,7 @@ class FolderSamples:
         texts: position in `paths` -> the text beside it, relative too.
         limits: caps on images and texts.
         orphans: texts without an image.
+        links: links to folders, which were not followed.
     """
 
     root: Place
@@ -48,18 +51,20 @@ class FolderSamples:
     texts: dict[int, str]
     limits: Limits
     orphans: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, root: Place, limits: Limits) -> FolderSamples:
         """List the folder. Raises PoolError where two images have one key."""
         try:
-            found = list(list_files(root))
+            links: list[str] = []
+            found = list(list_files(root, links))
         except OSError as error:
             raise PoolError(f"cannot list {root}: {error.strerror or error}") from error
         paths = sorted((path for path in found if is_image(path)), key=natural_key)
         rows: dict[str, int] = {}
         for row, path in enumerate(paths):
-            key = _key(path)
+            key = path_key(path)
             if key in rows:
                 raise PoolError(
                     f"{root}: {paths[rows[key]]} and {path} have the same key {key!r}; rename "
@@ -70,12 +75,12 @@ class FolderSamples:
         orphans = []
         for path in found:
             if path.endswith(_TEXT_ENDING):
-                row_of_text = rows.get(_key(path))
+                row_of_text = rows.get(path_key(path))
                 if row_of_text is None:
                     orphans.append(path)
                 else:
                     texts[row_of_text] = path
-        return cls(root, paths, texts, limits, sorted(orphans, key=natural_key))
+        return cls(root, paths, texts, limits, sorted(orphans, key=natural_key), links)
 
     @property
     def name(self) -> str:
@@ -105,7 +110,7 @@ class FolderSamples:
 
     def keys(self) -> Sequence[str]:
         """The paths without their endings."""
-        return [_key(path) for path in self.paths]
+        return PathKeys(self.paths)
 
     def place(self, row: int) -> Place:
         """Return where a row's image is."""
@@ -139,7 +144,7 @@ class FolderSamples:
             text, fault = self._text(row)
             if fault is not None:
                 faults["text"] = fault
-        return Sample(_key(self.paths[row]), image, text, faults)
+        return Sample(path_key(self.paths[row]), image, text, faults)
 
     def _text(self, row: int) -> tuple[str | None, str | None]:
         if row not in self.texts:
@@ -155,30 +160,41 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
-def list_files(root: Place, depth: int = 32) -> Iterator[str]:
-    """Yield the files below `root`, as relative paths, hidden ones left out. Raises OSError."""
-    pending = [("", root, depth)]
+def list_files(root: Place, links: list[str] | None = None) -> Iterator[str]:
+    """Yield the files below `root`, as relative paths, hidden ones left out.
+
+    Args:
+        root: the folder.
+        links: takes the paths of links to folders, which are not followed.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    pending: list[tuple[str, Place]] = [("", root)]
     while pending:
-        prefix, folder, left = pending.pop()
-        for name, is_folder in _entries(folder):
+        prefix, folder = pending.pop()
+        if prefix.count("/") > _DEPTH:
+            raise OSError(None, f"more than {_DEPTH} folders inside each other", str(folder))
+        for name, kind in _entries(folder):
             if name.startswith("."):
                 continue
-            if not is_folder:
+            if kind == "file":
                 yield prefix + name
-            elif left:
-                pending.append((f"{prefix}{name}/", folder / name, left - 1))
+            elif kind == "folder":
+                pending.append((f"{prefix}{name}/", folder / name))
+            elif links is not None:
+                links.append(prefix + name)
 
 
-def _entries(folder: Place) -> Iterator[tuple[str, bool]]:
+def _entries(folder: Place) -> Iterator[tuple[str, Literal["file", "folder", "link"]]]:
+    """What lies in a folder; pipes, devices and broken links are left out."""
     if isinstance(folder, Path):
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False) or entry.is_file():
-                    yield entry.name, entry.is_dir(follow_symlinks=False)
+                if entry.is_dir():
+                    yield entry.name, "link" if entry.is_symlink() else "folder"
+                elif entry.is_file():
+                    yield entry.name, "file"
     else:
         for place in folder.iterdir():
-            yield place.name, place.is_dir()
-
-
-def _key(path: str) -> str:
-    return PurePosixPath(path).with_suffix("").as_posix()
+            yield place.name, "folder" if place.is_dir() else "file"

@@ -157,6 +157,10 @@ def open_images(root: Place, asked: Asked) -> SampleLayout:
     without = samples.n_rows - len(samples.texts)
     if samples.texts and without:
         notes.append(f"{without:,} of {samples.n_rows:,} images have no text beside them")
+    if samples.links:
+        notes.append(
+            f"{len(samples.links):,} links to folders are not followed, such as {samples.links[0]}"
+        )
     return SampleLayout("images", root, [samples], notes=notes)
 
 

@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import threading
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class LineFile:
     cap: int
     _offsets: array[int]
     _cursor: _Lines | None = field(default=None, repr=False)
+    _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def open(cls, path: Place, cap: int) -> LineFile:
@@ -64,7 +66,7 @@ class LineFile:
         Raises:
             PoolError: the file is damaged or has become shorter.
         """
-        with _explained(self.path):
+        with self._mutex, _explained(self.path):
             lines, self._cursor = self._at(start), None
             try:
                 taken = [line for line, _ in zip(lines.each(), range(stop - start), strict=False)]
@@ -86,7 +88,10 @@ class LineFile:
             self._cursor = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cursor": None}
+        return {**self.__dict__, "_cursor": None, "_mutex": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _mutex=threading.Lock())
 
     def _at(self, line: int) -> _Lines:
         """A reader that stands before `line`: the last one where it is on the way."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tamis.run.inputs import InputFile
 
 ROW_NUMBERS = "row"
+_KEY = "key"
 _SIDES: tuple[Side, ...] = ("image", "text")
 # Where rows have keys of their own, rather than columns of which one may be a key.
 _KEYED = ("webdataset", "images")
@@ -183,6 +184,8 @@ class SamplePool:
                     f"of that name; rename the column"
                 )
             return Ids.rows(self.n_rows)
+        if self._id_column == _KEY and self.kind in _KEYED:
+            return self._key_ids(filled)
         parts = [file.ids(self._id_column) for file in filled]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) and known:
@@ -196,10 +199,14 @@ class SamplePool:
             if known:
                 return Ids.concat(known)
             if self.kind in _KEYED:
-                return Ids.concat([Ids.of(list(file.keys())) for file in filled])
+                return self._key_ids(filled)
         except PoolError as error:
             raise PoolError(f"{self.path}: {error}") from error
         return Ids.rows(self.n_rows)
+
+    @staticmethod
+    def _key_ids(files: Sequence[SampleFile]) -> Ids:
+        return Ids.concat([Ids.of(list(file.keys()), kind="string") for file in files])
 
 
 def open_samples(
@@ -218,8 +225,9 @@ def open_samples(
         image: the column of a table that holds images or their paths; None takes the one there is
             of image, image_path, path.
         text: the column of texts; None takes the one there is of text, caption, TEXT.
-        ids: the column of the ids, integers or text; "row" numbers the rows. None takes uids, else
-            the keys of tars and image folders, else what :func:`tamis.data.open_pool` takes.
+        ids: the column of the ids, integers or text; "key" takes the keys of tars and image
+            folders, "row" numbers the rows. None takes uids, else keys, else what
+            :func:`tamis.data.open_pool` takes.
         limits: caps on what is read from untrusted files.
 
     Raises:

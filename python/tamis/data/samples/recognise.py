@@ -99,8 +99,9 @@ def _recognise_file(path: Place, asked: Asked) -> SampleLayout:
 def _recognise_folder(path: Place, asked: Asked) -> SampleLayout:
     names = files_ending(path, "")
     found = _candidates(path, names, asked)
-    if not found:
-        found = _last_resorts(path, names, asked)
+    objects = [file for file in names if _PLAIN_JSON.search(file.name)]
+    if objects and not found:
+        found["text"] = lambda: open_lines(objects, path, asked)
     if asked.columns:
         # Only tables have columns to choose from.
         found = {
@@ -149,19 +150,6 @@ def _candidates(
         loose and _names_images(loose[0], asked)
     ):
         found["images"] = lambda: open_images(path, asked)
-    return found
-
-
-def _last_resorts(
-    path: Place, files: list[Place], asked: Asked
-) -> dict[str, Callable[[], SampleLayout]]:
-    """What counts where nothing else is there: images in subfolders, plain `.json`."""
-    found: dict[str, Callable[[], SampleLayout]] = {}
-    if any(map(is_image, list_files(path))):
-        found["images"] = lambda: open_images(path, asked)
-    objects = [file for file in files if _PLAIN_JSON.search(file.name)]
-    if objects:
-        found["text"] = lambda: open_lines(objects, path, asked)
     return found
 
 
