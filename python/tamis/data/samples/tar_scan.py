@@ -2,9 +2,9 @@
 
 A header whose checksum is right is believed, unless its data would end after the file. From
 anything else the scan goes on at the next 512-byte block that is a header marked "ustar" with a
-right checksum; the bytes between are lost. Links, devices, pipes, folders, and what webdataset
-calls meta data (`__x__`) are passed over. Every byte lost and every member passed over is told,
-folders apart.
+right checksum; the bytes between are lost. (A long name in an extended header has no checksum: a
+change there makes another name.) Links, devices, pipes, folders, and what webdataset calls meta
+data (`__x__`) are passed over. Every byte lost and every member passed over is told, folders apart.
 """
 
 from __future__ import annotations
