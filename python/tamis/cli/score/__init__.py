@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.cli.score import embeddings
+from tamis.cli.score import datacomp, embeddings
 
 app = typer.Typer(
     name="score",
@@ -14,3 +14,4 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 embeddings.register(app)
+datacomp.register(app)

@@ -130,7 +130,7 @@ def normsim(
 
     if p not in ("2", "inf"):
         raise typer.BadParameter(f"expected 2 or inf, got {p}", param_hint="--p")
-    rows = _side("image", pool, out, image, embeddings, ids)
+    rows = open_side("image", pool, out, image, embeddings, ids)
     return NormSim(rows, open_pool(target, embedding=target_embedding), p, name)  # type: ignore[arg-type]
 
 
@@ -144,12 +144,12 @@ def _sides(
     ids: str | None,
 ) -> tuple[Pool, Pool]:
     return (
-        _side("image", pool, out, image, embeddings, ids),
-        _side("text", pool, out, text, text_embeddings or embeddings, ids),
+        open_side("image", pool, out, image, embeddings, ids),
+        open_side("text", pool, out, text, text_embeddings or embeddings, ids),
     )
 
 
-def _side(
+def open_side(
     side: str,
     pool: str | None,
     out: Path,
