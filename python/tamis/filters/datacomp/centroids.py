@@ -22,7 +22,7 @@ from tamis.kernels.canonical import canonical
 from tamis.run.inputs import InputFile
 from tamis.run.progress import Progress, Quiet
 
-_ROWS_PER_UNIT = 1 << 14
+_ROWS_PER_UNIT = 1 << 16
 
 
 class Centroids:

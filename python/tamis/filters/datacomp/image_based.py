@@ -72,6 +72,24 @@ class ImageBased(Scorer):
 
     Columns: image_based; and why: image_based_caption, image_based_target (the centroid is a
     target's), image_based_centroid (its number).
+
+    Example:
+        >>> from tamis.data.language import open_language
+        >>> from tamis.data.pool import open_pool
+        >>> from tamis.data.samples import open_samples
+        >>> lines = ['{"text": "a red kite", "lang": "en"}'] * 2
+        >>> _ = Path("pool.jsonl").write_text("\\n".join(lines))
+        >>> for name in ("rows", "centroids", "imagenet"):
+        ...     np.save(f"{name}.npy", np.eye(2, 4)[name == "imagenet" :])
+        >>> scorer = ImageBased(
+        ...     open_samples("pool.jsonl"),
+        ...     open_pool("rows.npy"),
+        ...     language=open_language("column:lang"),
+        ...     centroids="centroids.npy",
+        ...     imagenet=open_pool("imagenet.npy"),
+        ... )
+        >>> scorer.score(scorer.units(100)[0]).columns["image_based"].to_pylist()
+        [False, True]
     """
 
     def __init__(

@@ -48,6 +48,20 @@ class TextBased:
 
     Columns: text_based; and why: text_based_language, text_based_word (the first token that names a
     class, null where none does).
+
+    Example:
+        >>> import tempfile
+        >>> from tamis.data.language import open_language
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for part in ("noun", "verb", "adj", "adv"):
+        ...     _ = (folder / f"index.{part}").write_text("")
+        ...     _ = (folder / f"{part}.exc").write_text("")
+        >>> _ = (folder / "index.noun").write_text("dog n 1 0 1 1 02084071\\n")
+        >>> _ = (folder / "wnids.txt").write_text("n02084071\\n")
+        >>> rule = TextBased(open_language("column:lang"), folder, folder / "wnids.txt")
+        >>> rows = Metadata.of({"text": ["two dogs", "a cat"], "lang": ["en", "en"]})
+        >>> rule.judge(rows).columns["text_based_word"].to_pylist()
+        ['dogs', None]
     """
 
     language: Language
