@@ -164,6 +164,10 @@ class _Lines:
         self._stream.close()
         self._raw.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):
+            self.close()
+
     def __enter__(self) -> _Lines:
         return self
 

@@ -146,9 +146,8 @@ def _candidates(
         found["parquet"] = lambda: open_tables(tables, path, asked)
     if lines:
         found["text"] = lambda: open_lines(lines, path, asked)
-    if any(is_image(file.name) for file in files) and not (
-        loose and _names_images(loose[0], asked)
-    ):
+    named = bool(loose) and _names_images(loose[0], asked)
+    if not named and any(map(is_image, list_files(path))):
         found["images"] = lambda: open_images(path, asked)
     return found
 
