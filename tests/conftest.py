@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 
 import pytest
+import tests.torchvision_guard.sitecustomize  # noqa: F401 - before any import of torchvision
 from hypothesis import settings
 
 # A slow machine is no failure, and a failure must be the same in every run.

@@ -62,8 +62,9 @@ def argv(*arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the same tamis first on the path."""
-    return {**os.environ, "PYTHONPATH": str(Path(tamis.__file__).parents[1])}
+    """This process's, with the same tamis first on the path, and a torchvision that imports."""
+    folders = Path(tamis.__file__).parents[1], Path(__file__).parents[1] / "torchvision_guard"
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
 
 
 def run(*arguments: object) -> Outcome:

@@ -129,7 +129,7 @@ def embed(
             raise typer.BadParameter("expected at least 1", param_hint="--threads")
         os.environ["TAMIS_NUM_THREADS"] = str(threads)
     columns = {"ids": ids, "image": image, "text": text}
-    samples = open_samples(pool, **columns)
+    samples = open_samples(pool, image=image, text=text, ids=ids)
     if dry_run:
         chosen = chosen_sides(samples.sides, encodes, asked)
         _print_plan(samples, model, chosen, batch_size, rows_per_unit, as_json=as_json)
@@ -148,7 +148,7 @@ def embed(
             columns=columns,
             batch_size=batch_size,
             rows_per_unit=rows_per_unit,
-            workers=_workers(encoder.recipe()["device"]) if workers is None else workers,
+            workers=_workers(encoder.recipe().get("device")) if workers is None else workers,
             flip=flip,
             part=share,
             progress=progress,
@@ -169,9 +169,9 @@ def _sides(text: str) -> list[Side]:
     return named  # type: ignore[return-value]
 
 
-def _workers(kind: str) -> int:
+def _workers(kind: str | None) -> int:
     # A network on the CPU keeps every processor busy; decoding beside it gains nothing.
-    return 0 if kind == "cpu" else min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    return 0 if kind != "cuda" else min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 def _print_plan(

@@ -58,7 +58,7 @@ def ahead(items: Generator[_T, None, None], depth: int) -> Iterator[Iterator[_T]
         if item.error is not None:
             raise item.error
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
     thread.start()
     try:
         yield taken()

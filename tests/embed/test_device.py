@@ -1,0 +1,90 @@
+"""Where networks run: rows depend on no number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tamis.embed.device import ROWS_PER_PIECE, Device
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 32, 5, stride=2),
+        torch.nn.GELU(),
+        torch.nn.Flatten(),
+        torch.nn.LayerNorm(32 * 14 * 14),
+        torch.nn.Linear(32 * 14 * 14, 96),
+    ).eval()
+
+
+def batch(n_rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n_rows, 3, 32, 32)).astype("f4")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_any_number_of_threads(
+    network: torch.nn.Module, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, rows = Device("cpu", precision), batch(37)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setenv("TAMIS_NUM_THREADS", str(threads))
+        torch.set_num_threads(threads)
+        found.append(device.run(network, rows))
+    torch.set_num_threads(before)
+    assert found[0].dtype == np.float32 and found[0].shape == (37, 96)
+    assert all((rows == found[0]).all() for rows in found)
+    with torch.inference_mode():
+        plain = network(torch.from_numpy(rows)).numpy()
+    difference = np.abs(plain - found[0]).max()
+    assert difference < 1e-4 if precision == "fp32" else 1e-4 < difference < 0.1
+
+
+def test_rows_do_not_depend_on_their_mates(network: torch.nn.Module) -> None:
+    device, rows = Device("cpu", "fp32"), batch(24)
+    expected = device.run(network, rows)
+    others = batch(24, seed=1)
+    others[5] = rows[5]
+    assert (device.run(network, others)[5] == expected[5]).all()
+    shifted = np.roll(rows, 3 + ROWS_PER_PIECE, axis=0)
+    assert (np.roll(device.run(network, shifted), -3 - ROWS_PER_PIECE, axis=0) == expected).all()
+
+
+def test_the_state_of_torch_is_left_alone(network: torch.nn.Module) -> None:
+    before = torch.get_num_threads()
+
+    def fails(_: torch.Tensor) -> torch.Tensor:
+        raise KeyError("inside")
+
+    with pytest.raises(KeyError, match="inside"):
+        Device("cpu", "fp32").run(fails, batch(3))
+    assert torch.get_num_threads() == before
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_float64_stays() -> None:
+    rows = Device("cpu", "fp32").run(lambda x: x.double() / 3, batch(2))
+    assert rows.dtype == np.float64
+
+
+def test_choice() -> None:
+    assert Device.choose("cpu") == Device("cpu", "fp32")
+    assert Device.choose("cpu", "bf16").recipe()["precision"] == "bf16"
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        Device.choose("cpu", "fp16")
+    with pytest.raises(ValueError, match="expected one of auto, cpu, cuda, got tpu"):
+        Device.choose("tpu")
+    with pytest.raises(ValueError, match="expected one of auto, fp32, bf16, fp16, got int8"):
+        Device.choose("cpu", "int8")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu() -> None:
+    with pytest.raises(ValueError, match="torch finds no GPU here"):
+        Device.choose("cuda")
+    assert Device.choose().kind == "cpu"

