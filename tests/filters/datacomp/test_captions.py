@@ -10,6 +10,7 @@ from tests.filters.datacomp.metadata import CAPTIONS
 from tests.filters.datacomp.stock import fasttext_tokenize
 
 from tamis.data.samples.source import Sample
+from tamis.errors import PoolError
 from tamis.filters.datacomp.captions import Captions, tokens, words
 
 WHITE = " \n\r\t\v\f\0\x1c\x85\xa0\u2003\u3000\u200b"
@@ -58,6 +59,13 @@ def test_a_caption_that_is_no_utf8_leaves_its_neighbours_alone() -> None:
         2: "text is not valid UTF-8",
         3: "text is null",
     }
+
+
+def test_a_column_that_is_not_text_is_refused() -> None:
+    assert Captions.of(pa.array(["a", "b", "a"]).dictionary_encode()).texts == ["a", "b", "a"]
+    assert Captions.of(pa.nulls(2)).reasons == {0: "text is null", 1: "text is null"}
+    with pytest.raises(PoolError, match="expected column 'lang' to hold text, got int64"):
+        Captions.of(pa.array([1, 2]), "lang")
 
 
 def test_samples_keep_the_reason_that_came_with_them() -> None:

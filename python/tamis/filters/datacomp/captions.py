@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from tamis.data.ids import is_text
+from tamis.errors import PoolError
+
 if TYPE_CHECKING:
     from tamis.data.samples.source import Sample
 
@@ -41,10 +44,17 @@ class Captions:
     def of(cls, column: pa.Array | pa.ChunkedArray, name: str = "text") -> Captions:
         """Take a text column; null, and bytes that are no UTF-8, are rows without text.
 
+        Raises:
+            PoolError: the column does not hold text.
+
         Example:
             >>> Captions.of(pa.array(["a cat", None]))
             Captions(texts=['a cat', ''], reasons={1: 'text is null'})
         """
+        kind = column.type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (is_text(kind) or pa.types.is_null(kind)):
+            raise PoolError(f"expected column {name!r} to hold text, got {kind}; name another one")
         try:
             values = column.to_pylist()
         except UnicodeDecodeError:
