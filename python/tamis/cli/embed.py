@@ -210,7 +210,7 @@ def _print_summary(summary: dict[str, Any], out: Path, seconds: float, part: str
     table.add_row("model", summary["encoder"]["model"])
     table.add_row("rows in", f"{summary['rows_in']:,}")
     for side, counts in summary["sides"].items():
-        table.add_row(f"{side} rows", f"{counts['embedded']:,} of {counts['dim']} numbers")
+        table.add_row(f"{side} rows", f"{counts['embedded']:,} x {counts['dim']}")
         for reason, count in counts["reasons"].items():
             table.add_row("", f"{count:,} quarantined: {reason}")
     table.add_row("time", f"{seconds:.1f} s")

@@ -88,7 +88,7 @@ def run_embed(
         "step": "embed",
         "encoder": encoder.recipe(),
         "sides": sorted(chosen),
-        "columns": dict(columns or {}),
+        "columns": {key: name for key, name in (columns or {}).items() if name is not None},
         "batch_size": batch_size,
         "flip": flip,
     }
