@@ -32,7 +32,7 @@ install = $(call requirements,$(1)) | $(PIP) install -c constraints.txt -r /dev/
 .PHONY: help demo test wheel bench lint clean FORCE
 
 help:
-	@echo 'make demo   build tamis and deduplicate the sample pool (into demo-run/)'
+	@echo 'make demo   build tamis and curate the sample pool (into demo-run/)'
 	@echo 'make test   build tamis and run the test suite; ARGS="-k name" goes to pytest'
 	@echo 'make bench  compare the kernels with faiss, scikit-learn, torch and numpy; ARGS="..."'
 	@echo 'make wheel  build a manylinux wheel into dist/ and test it in a clean environment'
@@ -43,8 +43,7 @@ help:
 # A demo is there to be watched: the finished run is removed, so that each call shows the work.
 demo: $(VENV)/.installed
 	@rm -rf demo-run
-	@$(VENV)/bin/tamis dedup examples/pool --embedding lite0_img --clusters 16 --probes 2 \
-	  --keep 0.7 --out demo-run
+	@$(VENV)/bin/tamis curate recipes/demo.toml --out demo-run
 
 test: $(VENV)/.installed $(VENV)/.test
 	@$(PY) -m pytest $(ARGS)
@@ -93,7 +92,7 @@ $(VENV)/.test $(VENV)/.bench $(VENV)/.lint: $(VENV)/.%: constraints.txt pyprojec
 
 # The contents, not the dates, of all that goes into the package decide whether it is built anew.
 $(VENV)/.sources: FORCE | $(PY)
-	@{ find cpp cmake python CMakeLists.txt pyproject.toml README.md LICENSE -type f \
+	@{ find cpp cmake python recipes CMakeLists.txt pyproject.toml README.md LICENSE -type f \
 	  ! -name '*.so' ! -name '*.py[co]' | LC_ALL=C sort | xargs sha256sum; } > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 

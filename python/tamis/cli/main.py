@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from tamis.cli.curate import curate
 from tamis.cli.dedup import dedup
+from tamis.cli.embed import embed
 from tamis.cli.failure import INTERRUPTED, explained
 from tamis.cli.info import show_info
+from tamis.cli.inspect import inspect
+from tamis.cli.score import app as score
 from tamis.cli.select import select
 
 app = typer.Typer(
@@ -22,8 +26,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("inspect")(inspect)
+app.command("embed")(embed)
+app.add_typer(score, name="score")
 app.command("dedup")(dedup)
 app.command("select")(select)
+app.command("curate")(curate)
 app.command("info")(show_info)
 
 

@@ -95,10 +95,11 @@ def _select(
     if as_json:
         print(json.dumps(report, indent=2, sort_keys=True))
         return
-    _print(report, None if out is None else str(out))
+    print_report(report, None if out is None else str(out))
 
 
-def _print(report: dict[str, Any], out: str | None) -> None:
+def print_report(report: dict[str, Any], out: str | None) -> None:
+    """The result of an expression."""
     console = Console()
     table = Table(title="selection", title_justify="left", box=None, pad_edge=False)
     table.add_column("term", overflow="fold", style="bold")

@@ -24,6 +24,7 @@ Everything but the pool is optional. What a step needs of another decides their 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tamis.errors import RunError
 from tamis.filters.semdedup.job.recipe import Recipe as DedupRecipe
 
-_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class _Strict(BaseModel):
@@ -47,10 +48,11 @@ class EmbedStep(_Strict):
     sides: list[Literal["image", "text"]] | None = None
     weights: Path | None = None
     batch_size: int = Field(default=256, ge=1)
-    rows_per_unit: int = Field(default=8192, ge=1)
-    precision: str | None = None
+    rows_per_unit: int = Field(default=10_000, ge=1)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     flip: bool = False
-    long: Literal["truncate", "chunk-mean"] = "truncate"
+    long: Literal["truncate", "chunk-mean"] | None = None
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
 
 class ScoreStep(_Strict):
@@ -75,6 +77,11 @@ class DedupStep(DedupRecipe):
 
     embeddings: str | None = None
 
+    @property
+    def decides(self) -> bool:
+        """Whether it has a threshold, and so writes a subset of its own."""
+        return not (self.eps is self.keep is self.keep_rows is None)
+
     def recipe(self) -> DedupRecipe:
         """As `tamis dedup` takes it."""
         given = self.model_dump(exclude={"embeddings"})
@@ -89,6 +96,12 @@ class SelectStep(_Strict):
     expression: str
     scores: list[Path] = []
     subset: str | None = None
+
+    def check(self) -> None:
+        """Raise ExpressionError, which points at the character, unless the expression is one."""
+        from tamis.select import parse
+
+        parse(self.expression)
 
 
 class CurateRecipe(_Strict):
@@ -114,12 +127,10 @@ class CurateRecipe(_Strict):
     @field_validator("embed", "score")
     @classmethod
     def _named(cls, steps: dict[str, Any]) -> dict[str, Any]:
-        import re
-
         for name in steps:
-            if not re.match(_NAME, name):
+            if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"expected a name of letters, digits, _ and - that starts with a letter, "
+                    f"expected a name of letters, digits and _ that starts with a letter, "
                     f"got {name!r}"
                 )
         return steps

@@ -1,0 +1,130 @@
+"""A curation: the steps of a recipe in order, each doing what is missing of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tamis.curate.recipe import CurateRecipe, ScoreStep
+from tamis.curate.scorers import SCORERS, Options, Place
+from tamis.curate.steps import Dedup, Embed, Outlook, PoolInfo, Score, Select, Step
+from tamis.errors import RunError
+from tamis.run.progress import Progress, Quiet
+
+DEFAULT_MEMORY = 3_000_000_000
+MOST_WORKERS = 16
+
+
+def plan_steps(
+    recipe: CurateRecipe,
+    run: Path | str,
+    *,
+    pool: str | None = None,
+    folder: Path | str = ".",
+    memory_bytes: int = DEFAULT_MEMORY,
+    device: str = "auto",
+    workers: int | None = None,
+) -> list[Step]:
+    """Return the steps of a recipe, in the order in which they run.
+
+    Args:
+        recipe: from :meth:`CurateRecipe.read`.
+        run: the run directory.
+        pool: path or URL; the recipe's own by default.
+        folder: what paths in the recipe are relative to.
+        memory_bytes: the budget of the deduplication.
+        device: of the encoders, "auto", "cpu" or "cuda".
+        workers: processes that decode images; by default none on a CPU.
+
+    Raises:
+        RunError: no pool, an unknown scorer, or embeddings that no step makes.
+        pydantic.ValidationError: an option that a scorer does not have.
+    """
+    named = pool or recipe.pool
+    if named is None:
+        raise RunError("the recipe names no pool: add --pool")
+    place = Place(named, Path(run), recipe.ids, Path(folder))
+    info = PoolInfo(place, recipe.image, recipe.text)
+    if workers is None:
+        workers = 0 if device == "cpu" or not _has_gpu() else _processors()
+    steps: list[Step] = [
+        Embed(title, step, info, device, workers) for title, step in recipe.embed.items()
+    ]
+    for title, step in recipe.score.items():
+        scorer, options = _options(title, step)
+        _require_made(f"score.{title}", options.needs, recipe)
+        steps.append(Score(title, scorer, options, info))
+    if recipe.dedup is not None:
+        made = recipe.dedup.embeddings
+        _require_made("dedup", set() if made is None else {made}, recipe)
+        steps.append(Dedup(recipe.dedup, info, memory_bytes))
+    if recipe.select is not None:
+        has_tables = bool(recipe.score) or recipe.dedup is not None
+        recipe.select.check()
+        # The deduplication writes a subset of its own where it is given a threshold.
+        stem = "selection" if recipe.dedup is not None and recipe.dedup.decides else "subset"
+        steps.append(Select(recipe.select, info, has_tables, stem))
+    if not steps:
+        raise RunError("the recipe has no step: expected [embed.NAME], [score.NAME], [dedup] ...")
+    return steps
+
+
+def curate(
+    steps: list[Step],
+    *,
+    progress: Progress | None = None,
+    ended: Callable[[Step, dict[str, Any]], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Run steps in order; what an earlier call has done is not done again.
+
+    Args:
+        steps: from :func:`plan_steps`.
+        progress: shows the stages.
+        ended: told of every step that has ended, with its summary.
+
+    Returns:
+        The summary of every step, by its name.
+
+    Raises:
+        TamisError, ValueError: one sentence each; what was done before is kept.
+    """
+    progress = progress or Quiet()
+    summaries = {}
+    for step in steps:
+        summaries[step.name] = step.run(progress)
+        if ended is not None:
+            ended(step, summaries[step.name])
+    return summaries
+
+
+def outlooks(steps: list[Step]) -> list[Outlook]:
+    """What every step would do; nothing is written."""
+    return [step.outlook() for step in steps]
+
+
+def _options(title: str, step: ScoreStep) -> tuple[str, Options]:
+    scorer = step.scorer or title
+    if scorer not in SCORERS:
+        raise RunError(
+            f"[score.{title}]: expected a scorer of {', '.join(SCORERS)}, got {scorer!r}; "
+            f'name it: scorer = "clip"'
+        )
+    return scorer, SCORERS[scorer](**step.options)
+
+
+def _require_made(where: str, needed: set[str], recipe: CurateRecipe) -> None:
+    missing = sorted(needed - recipe.embed.keys())
+    if missing:
+        raise RunError(
+            f"[{where}]: no step makes the embeddings {missing[0]!r}: add [embed.{missing[0]}]"
+        )
+
+
+def _has_gpu() -> bool:
+    return Path("/proc/driver/nvidia").exists()
+
+
+def _processors() -> int:
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))

