@@ -81,12 +81,13 @@ def recognise(path: Place, embedding: str | None) -> Layout:
     Raises:
         PoolError: no layout fits, or more than one does, or files are missing or damaged.
     """
-    if path.is_dir():
-        layout = _recognise_folder(path, embedding)
-    elif not path.exists():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
+    if not exists:
         raise PoolError(f"the pool {path} does not exist")
-    else:
-        layout = _recognise_file(path, embedding)
+    layout = _recognise_folder(path, embedding) if is_folder else _recognise_file(path, embedding)
     for part in layout.parts:
         _require_equal_rows(part)
     return layout

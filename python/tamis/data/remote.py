@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
-from tamis.errors import MissingExtraError, TamisError, require
+from tamis.data.remote_file import RemoteFile, os_errors
+from tamis.errors import require
 
 Place: TypeAlias = "Path | RemotePath"
 
@@ -206,7 +207,7 @@ class RemotePath:
         if not inner.seekable() or getattr(inner, "size", None) is None:
             inner.close()
             raise OSError(None, "the server serves no parts of files; copy the pool", self.url)
-        raw = _RemoteFile(self, inner)
+        raw = RemoteFile(self.url, inner)
         if buffering == 0:
             return cast(BinaryIO, raw)
         size = buffering if buffering > 1 else _BUFFER_BYTES
@@ -223,70 +224,5 @@ class RemotePath:
 
     @contextmanager
     def _explained(self) -> Iterator[tuple[Any, Any]]:
-        with _os_errors(self.url):
+        with os_errors(self.url):
             yield require("fsspec.core", extra="remote").url_to_fs(self.url)
-
-
-class _RemoteFile(io.RawIOBase):
-    """An fsspec file as a raw stream of Python's, with its errors as OSError."""
-
-    def __init__(self, place: RemotePath, inner: Any) -> None:
-        self._place = place
-        self._inner = inner
-        self._size = int(inner.size)
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(22, "seek before the start", self._place.url)
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self._size - self._position)
-        if wanted <= 0:
-            return 0
-        with _os_errors(self._place.url):
-            self._inner.seek(self._position)
-            data = self._inner.read(wanted)
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._inner.close()
-        super().close()
-
-
-@contextmanager
-def _os_errors(url: str) -> Iterator[None]:
-    """Turn whatever a file system raises into an OSError that names the URL."""
-    try:
-        yield
-    except TamisError:
-        raise
-    except FileNotFoundError:
-        raise FileNotFoundError(2, "there is no such file", url) from None
-    except ImportError as error:
-        scheme = url.partition("://")[0]
-        extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(scheme, "remote")
-        raise MissingExtraError(f'{error}: pip install "tamis[{extra}]"') from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error) or type(error).__name__, url) from (
-            error
-        )
-    except Exception as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OSError(None, cause, url) from error
