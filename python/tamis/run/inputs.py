@@ -75,7 +75,9 @@ class InputFolder(InputFile):
         return cls(".", root, sum(sizes), latest, tuple(files), sizes)
 
     def fingerprint(self) -> str:
-        """Return "folder:HEX" over names and sizes, and up to 64 blocks of 64 KiB of the content.
+        """Return "folder:HEX" over names, sizes, and the content laid end to end.
+
+        Of the content, as of a file's, all counts up to 64 MiB, and 64 blocks beyond that.
 
         Raises:
             RunError: a file cannot be read.
@@ -83,13 +85,18 @@ class InputFolder(InputFile):
         digest = hashlib.sha256()
         for name, size in zip(self.files, self.sizes, strict=True):
             digest.update(f"{size} {name}\0".encode("utf-8", "surrogateescape"))
-        ends = list(accumulate(self.sizes))
-        for start in _block_starts(self.size):
-            index = bisect.bisect_right(ends, start)
-            if index < len(ends):
-                name = self.files[index]
-                offset = start - (ends[index] - self.sizes[index])
-                digest.update(_read_block(self.location / name, offset))
+        if self.size <= WHOLE_BYTES:
+            spans = [(0, self.size)]
+        else:
+            spans = [(start, start + _BLOCK_BYTES) for start in _block_starts(self.size)]
+        starts = [0, *accumulate(self.sizes)]
+        for start, stop in spans:
+            index = bisect.bisect_right(starts, start) - 1
+            while index < len(self.files) and starts[index] < stop:
+                offset = max(start - starts[index], 0)
+                n_bytes = min(stop - starts[index], self.sizes[index]) - offset
+                digest.update(_read_part(self.location / self.files[index], offset, n_bytes))
+                index += 1
         return f"folder:{digest.hexdigest()}"
 
 
@@ -149,11 +156,11 @@ def _block_starts(size: int) -> list[int]:
     return sorted({index * last // (_BLOCKS - 1) for index in range(_BLOCKS)})
 
 
-def _read_block(location: Place, offset: int) -> bytes:
+def _read_part(location: Place, offset: int, n_bytes: int) -> bytes:
     try:
         with location.open("rb", buffering=0) as file:
             file.seek(offset)
-            return file.read(_BLOCK_BYTES)
+            return file.read(n_bytes)
     except OSError as error:
         raise _unreadable(location, error) from error
 
