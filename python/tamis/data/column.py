@@ -88,6 +88,23 @@ def dtype_of(arrow: pa.DataType) -> np.dtype[Any] | None:
     return None
 
 
+def common_type(types: Sequence[pa.DataType]) -> pa.DataType | None:
+    """Return a type that holds what all of these hold, None where they are of several kinds.
+
+    Example:
+        >>> common_type([pa.float32(), pa.float64()]), common_type([pa.int8(), pa.string()])
+        (DataType(double), None)
+    """
+    if all(arrow == types[0] for arrow in types):
+        return types[0]
+    kinds = {kind_of(arrow) for arrow in types}
+    if len(kinds) > 1 or None in kinds:
+        return None
+    if kinds != {"number"}:
+        return pa.large_string() if kinds == {"text"} else pa.bool_()
+    return pa.from_numpy_dtype(np.result_type(*(dtype_of(arrow) for arrow in types)))
+
+
 def to_cells(array: pa.Array) -> Cells:
     """Turn a pyarrow array of one of the three kinds into cells."""
     if pa.types.is_dictionary(array.type):

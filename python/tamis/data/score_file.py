@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tamis.data.column import ParquetColumn
+from tamis.data.column import ParquetColumn, common_type
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY
 from tamis.data.listing import natural_key
@@ -89,8 +89,17 @@ class ScoreFiles:
                     f"{file.path}: expected a column {name!r} as in {self.files[0].path.name}, it "
                     f"has {', '.join(file.schema.names)}"
                 )
-        rows = [file.n_rows for file in self.files]
-        return ParquetColumn(self.paths, rows, name, self.schema.field(name).type)
+        types = [file.schema.field(name).type for file in self.files]
+        common = common_type(types)
+        if common is None:
+            other = next(
+                n for n, arrow in enumerate(types) if common_type([types[0], arrow]) is None
+            )
+            raise PoolError(
+                f"{self.paths[other]}: column {name!r} holds {types[other]}, but {types[0]} in "
+                f"{self.paths[0].name}"
+            )
+        return ParquetColumn(self.paths, [file.n_rows for file in self.files], name, common)
 
     def ids(self) -> IdColumn:
         """Return a reader of the ids."""

@@ -20,7 +20,6 @@ from tamis.data.column import (
     Column,
     ColumnKind,
     KeptColumn,
-    dtype_of,
     kind_of,
 )
 from tamis.data.ids import Ids
@@ -223,18 +222,17 @@ class ScoreTables:
         if name in self._arrays:
             return self._arrays[name]
         table = self._table(holder)
-        arrow = table.schema.field(name).type
-        kind, dtype = kind_of(arrow), dtype_of(arrow)
-        assert kind is not None
+        column = table.column(name)
         if holder not in self._positions:
             self._positions[holder] = self._join(table)
         positions = self._positions[holder]
         if positions is not None:
-            return gathered(table.column(name), table.n_rows, positions)
-        column = table.column(name)
-        size = {"number": dtype.itemsize if dtype else 8, "set": 1, "text": 32}[kind]
+            return gathered(column, table.n_rows, positions)
+        size = {"number": 8, "set": 1, "text": 32}[column.kind]
+        if column.dtype is not None:
+            size = column.dtype.itemsize
         if self.reserve(size * self.n_rows):
-            return _Kept(kind, dtype, KeptColumn(column.read))
+            return _Kept(column.kind, column.dtype, KeptColumn(column.read))
         return column
 
     def _join(self, table: ScoreFiles) -> np.ndarray | None:

@@ -241,11 +241,7 @@ def _token_error(text: str, token: Any, accepted: set[str]) -> ExpressionError:
         )
     span = (token.start_pos, token.end_pos)
     word = str(token)
-    before = text[: span[0]].split()[-1:]
-    for name, place in (
-        (word, span),
-        *((b, (text.rindex(b, 0, span[0]), span[0])) for b in before),
-    ):
+    for name, place in ((word, span), _word_before(text, span[0])):
         if name in INSTEAD:
             return ExpressionError(f"write {INSTEAD[name]} for {name}", text, place)
     if token.type == "COMPARISON" and "AMPERSAND" not in accepted and "VBAR" in accepted:
@@ -257,8 +253,16 @@ def _token_error(text: str, token: Any, accepted: set[str]) -> ExpressionError:
     return ExpressionError(f"expected {_expected(accepted)}, got {word!r}", text, span)
 
 
+def _word_before(text: str, position: int) -> tuple[str, Span]:
+    stop = len(text[:position].rstrip())
+    word = text[:stop].split()[-1:]
+    return (word[0], (stop - len(word[0]), stop)) if word else ("", (0, 0))
+
+
 def _chain_error(text: str, span: Span) -> ExpressionError:
-    return ExpressionError("comparisons do not chain: write 0.2 <= x & x < 0.3", text, span)
+    return ExpressionError(
+        "comparisons do not chain: write 0.2 <= x & x < 0.3, or (x > 1) - (y > 1)", text, span
+    )
 
 
 def _expected(accepted: set[str]) -> str:

@@ -8,7 +8,7 @@ that have a finite value.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,10 +87,7 @@ def fused(operands: tuple[Numbers, ...], weights: list[float] | None) -> Compute
 
 def minmax(x: Numbers, base: Rows | None, scan: Scan) -> Computed:
     """Return (x - min) / (max - min); -inf is 0, inf is 1, and all are 0 where all are equal."""
-    low, high = math.inf, -math.inf
-    for values in _finite(x, base, scan):
-        if len(values):
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    low, high = _range(x, base, scan)
     width = high - low
 
     def scale(values: np.ndarray) -> np.ndarray:
@@ -103,13 +100,14 @@ def minmax(x: Numbers, base: Rows | None, scan: Scan) -> Computed:
 
 def zscore(x: Numbers, base: Rows | None, scan: Scan) -> Computed:
     """Return (x - mean) / standard deviation (of the rows, n in the denominator)."""
+    low, high = _range(x, base, scan)
     count, total = _sum(x, base, scan, lambda values: values)
     mean = total / count if count else math.nan
     _, squares = _sum(x, base, scan, lambda values: (values - mean) ** 2)
     deviation = math.sqrt(squares / count) if count else math.nan
 
     def scale(values: np.ndarray) -> np.ndarray:
-        if deviation == 0:
+        if low == high or deviation == 0:  # the mean of equal values can be off by a rounding
             return np.where(np.isfinite(values), 0.0, values)
         return (values - mean) / deviation
 
@@ -142,10 +140,14 @@ def rank(x: Numbers, base: Rows | None, scan: Scan, *, share: bool) -> Computed:
     return Computed(place, (x,))
 
 
-def _finite(x: Numbers, base: Rows | None, scan: Scan) -> Iterator[np.ndarray]:
+def _range(x: Numbers, base: Rows | None, scan: Scan) -> tuple[float, float]:
+    low, high = math.inf, -math.inf
     for block in scan.blocks():
         values, inside = _inside(x, base, block)
-        yield values[inside]
+        if inside.any():
+            values = values[inside]
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return low, high
 
 
 def _inside(x: Numbers, base: Rows | None, block: Block) -> tuple[np.ndarray, Mask]:

@@ -45,7 +45,8 @@ def lowest_ids(
         while n_ties > COLLECTED and prefix.bits < prefix.width(passes):
             n_ties, n_below = prefix.narrow(passes, n_inside)
             n_inside -= n_below
-        below, inside = prefix.below, prefix.inside
+        if prefix.bits:
+            below, inside = prefix.below, prefix.inside
     chosen = _lowest(_only(passes(), inside), n_inside)
     kept: KeptTies = {}
     for start, places, ids in passes():
@@ -133,8 +134,6 @@ class _Prefix:
     def _compare(self, ids: Ids, compare: Callable[[np.ndarray, np.uint64], Mask]) -> Mask:
         words = _words(ids)
         if self.bits <= 64:
-            if self.bits == 0:
-                return compare(np.zeros(len(ids), np.uint64), np.uint64(0))
             return compare(words[0] >> np.uint64(64 - self.bits), np.uint64(self.value))
         rest = self.bits - 64
         first = np.uint64(self.value >> rest)
