@@ -41,6 +41,7 @@ class TarShard:
 
     Attributes:
         place: the tar.
+        faults: sample -> why it cannot be used, whatever its members.
 
     Example:
         >>> import io, tarfile, tempfile
@@ -71,6 +72,7 @@ class TarShard:
         index = index_of(tar)
         self._kept = index if isinstance(tar.place, RemotePath) else None
         self._n_rows = index.n_rows
+        self.faults = dict(index.faults)
         self._sides = self._find_sides(index)
 
     @classmethod
@@ -168,7 +170,7 @@ class TarShard:
             for (position, side, suffix, _, _), data in zip(
                 wanted, read_ranges(self.place, ranges, read_at), strict=True
             ):
-                content, fault = _content(side, suffix, data, self._tar.limits)
+                content, fault = _content(side, suffix, bytes(data), self._tar.limits)
                 if fault is not None:
                     samples[position][1][side] = fault
                 elif content is not None:

@@ -45,7 +45,7 @@ def objects(tar: Tar) -> Iterator[tuple[int, dict[str, Any] | None]]:
     ranges = list(zip(index.offsets[members].tolist(), index.sizes[members].tolist(), strict=True))
     with reading(tar.place) as read_at:
         for row, data in zip(rows, read_ranges(tar.place, ranges, read_at), strict=True):
-            yield row, parse_object(data, tar.limits)
+            yield row, parse_object(bytes(data), tar.limits)
 
 
 @lru_cache(maxsize=4)

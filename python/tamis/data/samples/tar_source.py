@@ -96,8 +96,10 @@ def index_of(tar: Tar) -> TarIndex:
 
 def read_ranges(
     place: Place, ranges: Sequence[tuple[int, int]], read_at: ReadAt
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     """Yield the content of each (offset, bytes), ascending; those close to each other in one read.
+
+    A view keeps the whole read, up to 32 MiB or one member, in memory.
 
     Raises:
         PoolError: the file is shorter than it was.
@@ -115,7 +117,7 @@ def read_ranges(
         if len(content) < stop - start:
             raise PoolError(f"{place}: the file has become shorter since it was opened")
         for offset, n_bytes in ranges[first : last + 1]:
-            yield bytes(content[offset - start : offset - start + n_bytes])
+            yield content[offset - start : offset - start + n_bytes]
         first = last + 1
 
 
