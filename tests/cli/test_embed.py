@@ -67,13 +67,21 @@ def test_bad_rows(tmp_path: Path) -> None:
     assert not rows[0].any() and rows[1].any()
 
 
+def test_dry_run_says_what_is_done(made: Path, pool: Path) -> None:
+    before = fingerprint(made.parents[1])
+    shown = call("embed", pool, *DEMO, "--dry-run", "--out", made.parents[1])
+    assert "3 units of at most 4 rows, 3 of them done" in shown.out
+    assert fingerprint(made.parents[1]) == before
+
+
 def test_dry_run_writes_nothing(pool: Path, tmp_path: Path) -> None:
     done = call("embed", pool, *DEMO, "--dry-run", "--json", "--out", tmp_path / "run")
     assert done.code == 0
     plan = json.loads(done.out)
     assert (plan["rows"], plan["units"], plan["sides"]) == (N_ROWS, 3, ["image", "text"])
-    shown = call("embed", pool, *DEMO, "--dry-run")
-    assert "3 units of at most 4 rows" in shown.out
+    assert (plan["name"], plan["units_done"]) == ("demo", 0)
+    shown = call("embed", pool, *DEMO, "--dry-run", "--flip")
+    assert "3 units of at most 4 rows" in shown.out and "demo-flip" in shown.out
     assert not (tmp_path / "run").exists()
 
 

@@ -88,3 +88,22 @@ def test_no_gpu() -> None:
     with pytest.raises(ValueError, match="torch finds no GPU here"):
         Device.choose("cuda")
     assert Device.choose().kind == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 5e-3), ("bf16", 0.1)]
+)
+def test_gpu(network: torch.nn.Module, precision: str, tolerance: float) -> None:
+    device, rows = Device.choose("cuda", precision), batch(24)
+    expected = Device("cpu", "fp32").run(network.cpu(), rows)
+    network.to("cuda")
+    try:
+        found = device.run(network, rows)
+        others = batch(24, seed=1)
+        others[5] = rows[5]
+        again, mates = device.run(network, rows), device.run(network, others)
+    finally:
+        network.cpu()
+    assert found.dtype == np.float32 and np.abs(found - expected).max() < tolerance
+    assert (again == found).all() and (mates[5] == found[5]).all()

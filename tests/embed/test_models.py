@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tamis.embed.models import open_encoder, parse_model, sides_of
+from tamis.embed.models import encoder_name, open_encoder, parse_model, sides_of
 from tamis.errors import MissingExtraError
 
 KINDS = "expected a model open_clip:MODEL/PRETRAINED, sentence:NAME, causal:NAME or demo"
@@ -23,6 +23,7 @@ def test_kinds() -> None:
     assert parse_model("causal") == ("causal", "facebook/opt-125m")
     assert sides_of("demo") == {"image", "text"}
     assert sides_of("sentence:x") == {"text"}
+    assert encoder_name("sentence:/models/my model") == "sentence-my-model"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,7 @@ from tamis.cli.progress import Bars
 from tamis.run.progress import Quiet
 
 if TYPE_CHECKING:
-    from tamis.data.samples import SamplePool, Side
+    from tamis.data.samples import Side
 
 EXAMPLE = """
 Embed the images and texts of a pool into RUN/embeddings/NAME, in clip-retrieval's layout.
@@ -116,9 +115,17 @@ def embed(
     ] = False,
 ) -> None:
     from tamis.data.samples import open_samples
-    from tamis.embed.job import check_sizes, chosen_sides, run_embed
-    from tamis.embed.models import open_encoder, sides_of
+    from tamis.embed.job import (
+        STAGE,
+        check_sizes,
+        chosen_sides,
+        default_name,
+        run_embed,
+        step_folder,
+    )
+    from tamis.embed.models import encoder_name, open_encoder, sides_of
     from tamis.run.parts import parse_part
+    from tamis.run.status import RunStatus
 
     check_sizes(batch_size, rows_per_unit, max_bad_fraction)
     asked = None if sides is None else _sides(sides)
@@ -131,8 +138,20 @@ def embed(
     columns = {"ids": ids, "image": image, "text": text}
     samples = open_samples(pool, image=image, text=text, ids=ids)
     if dry_run:
-        chosen = chosen_sides(samples.sides, encodes, asked)
-        _print_plan(samples, model, chosen, batch_size, rows_per_unit, as_json=as_json)
+        plan: dict[str, Any] = {
+            "pool": samples.describe(),
+            "model": model,
+            "name": name or default_name(encoder_name(model), flip=flip),
+            "sides": sorted(chosen_sides(samples.sides, encodes, asked)),
+            "rows": samples.n_rows,
+            "units": len(samples.units(rows_per_unit)),
+            "rows_per_unit": rows_per_unit,
+            "batch_size": batch_size,
+        }
+        if out is not None:
+            done = RunStatus.of(step_folder(out, plan["name"])).units
+            plan["units_done"] = done.get(STAGE, 0)
+        _print_plan(plan, as_json=as_json)
         return
     if out is None:
         raise typer.BadParameter("expected a folder for the run", param_hint="--out")
@@ -174,34 +193,20 @@ def _workers(kind: str | None) -> int:
     return 0 if kind != "cuda" else min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
-def _print_plan(
-    samples: SamplePool,
-    model: str,
-    sides: Iterable[Side],
-    batch_size: int,
-    rows_per_unit: int,
-    *,
-    as_json: bool,
-) -> None:
-    units = samples.units(rows_per_unit)
-    plan: dict[str, Any] = {
-        "pool": samples.describe(),
-        "model": model,
-        "sides": sorted(sides),
-        "rows": samples.n_rows,
-        "units": len(units),
-        "rows_per_unit": rows_per_unit,
-        "batch_size": batch_size,
-    }
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan, indent=2, sort_keys=True))
         return
+    done = f", {plan['units_done']:,} of them done" if "units_done" in plan else ""
     table = _table("plan (nothing was written)")
     table.add_row("pool", plan["pool"])
-    table.add_row("model", model)
+    table.add_row("model", plan["model"])
+    table.add_row("name", plan["name"])
     table.add_row("sides", ", ".join(plan["sides"]))
-    table.add_row("work", f"{len(units):,} units of at most {rows_per_unit:,} rows")
-    table.add_row("batches", f"{batch_size:,} rows")
+    table.add_row(
+        "work", f"{plan['units']:,} units of at most {plan['rows_per_unit']:,} rows{done}"
+    )
+    table.add_row("batches", f"{plan['batch_size']:,} rows")
     Console().print(table)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tamis.data.samples.source import Side
 from tamis.embed.device import Device
-from tamis.embed.encoder import Encoder
+from tamis.embed.encoder import Encoder, short_name
 
 KINDS: dict[str, frozenset[Side]] = {
     "open_clip": frozenset({"image", "text"}),
@@ -52,6 +52,17 @@ def parse_model(model: str) -> tuple[str, str]:
 def sides_of(model: str) -> frozenset[Side]:
     """Return what a model encodes, without loading it. Raises ValueError, see `parse_model`."""
     return KINDS[parse_model(model)[0]]
+
+
+def encoder_name(model: str) -> str:
+    """Return the name of a model's encoder, without loading it.
+
+    Example:
+        >>> encoder_name("open_clip:ViT-B-32/openai"), encoder_name("causal")
+        ('open_clip-ViT-B-32-openai', 'causal-opt-125m')
+    """
+    kind, name = parse_model(model)
+    return short_name(kind, Path(name).name if kind in ("sentence", "causal") else name)
 
 
 def open_encoder(
