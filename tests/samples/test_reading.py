@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.samples.layouts import COMPRESSIONS
 
-from tamis.data.samples import table_rows
+from tamis.data.samples import line_file, table_rows
 from tamis.data.samples.line_file import LineFile
 from tamis.data.samples.table_rows import TableRows
 
@@ -41,6 +41,23 @@ def test_plain_lines_are_found_by_offset(tmp_path: Path) -> None:
         file.write(b"z" * (start - 1))  # no line ends here any more
     assert lines.read(1024, 1100) == LINES[1024:1100]
     assert lines.read(1300, 1301) == LINES[1300:1301]
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+def test_reading_on_opens_the_lines_once(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.txt{ending}"
+    path.write_bytes(COMPRESSIONS[ending](b"".join(LINES)))
+    lines = LineFile.open(path, cap=1000)
+    opened = []
+    real = line_file._Lines
+    monkeypatch.setattr(
+        line_file, "_Lines", lambda path, cap: opened.append(path) or real(path, cap)
+    )
+    for start in range(0, 1500, 10):
+        assert lines.read(start, start + 10) == LINES[start : start + 10]
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize("length", [99, 100, 101, 5000])

@@ -69,7 +69,8 @@ class LineFile:
         with self._mutex, _explained(self.path):
             lines, self._cursor = self._at(start), None
             try:
-                taken = [line for line, _ in zip(lines.each(), range(stop - start), strict=False)]
+                wanted = range(stop - start)  # first, or zip would take a line too many
+                taken = [line for _, line in zip(wanted, lines.each(), strict=False)]
                 if len(taken) < stop - start:
                     raise PoolError(
                         f"{self.path}: the file has fewer lines than it had; it changed"
