@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.score.spread import QUANTILES, spread
+from tamis.score.spread import OTHER_REASONS, QUANTILES, SHOWN_REASONS, spread
 
 
 def tables(values: np.ndarray, step: int) -> list[pa.Table]:
@@ -54,3 +54,13 @@ def test_many_scores_in_one_bucket() -> None:
     ordered = np.sort(values)
     for q in QUANTILES:
         assert found["quantiles"][f"{q:g}"] == ordered[math.floor(q * (len(ordered) - 1))]
+
+
+def test_reasons_without_end_are_summed_up() -> None:
+    told = [f"row {row} is bad" for row in range(250)] + ["often"] * 3 + ["zz"] * 2
+    values = pa.array(np.full(len(told), np.nan, np.float32))
+    found = spread(lambda: iter([pa.table({"a": values, "reason": told})]))
+    assert len(found["reasons"]) == SHOWN_REASONS + 1
+    assert found["reasons"]["often"] == 3 and found["reasons"]["zz"] == 2
+    assert found["reasons"][OTHER_REASONS] == 250 - (SHOWN_REASONS - 2)
+    assert sum(found["reasons"].values()) == found["unscored"] == len(told)

@@ -116,18 +116,18 @@ class NormSim(Scorer):
         pool = self.target.pool
         with progress.stage("target", pool.n_rows, "rows") as advance:
             sums = Gram(pool.dim)
-            held = []
+            targets = np.empty((pool.n_rows if self.p == "inf" else 0, pool.dim), np.float16)
             for start in range(0, pool.n_rows, _READ_ROWS):
                 rows = self._target_rows(start, min(start + _READ_ROWS, pool.n_rows))
                 if self.p == "2":
                     sums.add(rows)
                 else:
-                    held.append(rows)
+                    targets[start : start + len(rows)] = rows
                 advance(len(rows))
         if self.p == "2":
             self._gram = on_grid(sums.total)
         else:
-            self._targets = np.concatenate(held)
+            self._targets = targets
         return True
 
     def score(self, unit: Unit) -> Scores:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from tamis.score.table import REASON, has_score
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+SHOWN_REASONS = 100
+OTHER_REASONS = "(other reasons)"
 _SIGN = np.uint32(1 << 31)
 _HALF = 1 << 16
 
@@ -25,9 +27,10 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
             for each of two passes.
 
     Returns:
-        rows_in, scored, unscored; reasons: reason -> rows; infinite: rows with an infinite score;
-        min, max, mean (correctly rounded sum) and quantiles of the finite scores, None where there
-        are none. The q-quantile is the score of rank floor(q * (n - 1)), counted from 0.
+        rows_in, scored, unscored; reasons: reason -> rows, the 100 commonest; infinite: rows with
+        an infinite score; min, max, mean (of a correctly rounded sum) and quantiles of the finite
+        scores, None where there are none. The q-quantile is the score of rank
+        floor(q * (n - 1)), counted from 0.
 
     Example:
         >>> table = pa.table({"a": np.float32([2, 1, np.nan]), "reason": [None, None, "bad"]})
@@ -54,13 +57,20 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
         "rows_in": rows,
         "scored": scored,
         "unscored": rows - scored,
-        "reasons": dict(sorted(reasons.items())),
+        "reasons": _most_common(reasons),
         "infinite": scored - finite,
         "min": least if finite else None,
         "max": most if finite else None,
         "mean": math.fsum(sums) / finite if finite else None,
         "quantiles": _quantiles(tables, high, finite),
     }
+
+
+def _most_common(reasons: Counter[str]) -> dict[str, int]:
+    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    found = dict(sorted(ordered[:SHOWN_REASONS]))
+    rest = sum(rows for _, rows in ordered[SHOWN_REASONS:])
+    return found | ({OTHER_REASONS: rest} if rest else {})
 
 
 def _quantiles(

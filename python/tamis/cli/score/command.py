@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,7 +16,6 @@ import typer
 
 from tamis.cli.progress import Bars
 from tamis.cli.score.summary import print_scores
-from tamis.run.pool_link import pool_of
 from tamis.run.progress import Quiet
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ def command(make: Callable[..., Scorer]) -> Callable[..., None]:
             shared ones `pool` and `out` too where it declares them.
     """
     own, shared = _parameters(make), _parameters(_run)
-    del shared["scorer"]
+    del shared["make"]
 
     def run(**given: Any) -> None:
-        _check(given["rows_per_unit"], given["max_bad_fraction"])
-        scorer = make(**{name: given[name] for name in own})
-        _run(scorer, **{name: given[name] for name in shared})
+        _run(
+            lambda: make(**{name: given[name] for name in own}),
+            **{name: given[name] for name in shared},
+        )
 
     every = own | {name: shared[name] for name in shared if name not in own}
     run.__signature__ = inspect.Signature(list(every.values()))  # type: ignore[attr-defined]
@@ -59,18 +60,8 @@ def command(make: Callable[..., Scorer]) -> Callable[..., None]:
     return run
 
 
-def pool_or_noted(pool: str | None, out: Path) -> str:
-    """Return the pool that was named, else the one that the run has noted."""
-    known = pool or pool_of(out)
-    if known is None:
-        raise typer.BadParameter(
-            f"expected a pool: no command has noted one in {out}", param_hint="POOL"
-        )
-    return known
-
-
 def _run(
-    scorer: Any,
+    make: Any,
     pool: PoolArgument,
     out: Out,
     part: Annotated[
@@ -83,6 +74,14 @@ def _run(
     rows_per_unit: Annotated[
         int, typer.Option(help="Rows scored at a time.", rich_help_panel="Machine")
     ] = 1 << 16,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Of the kernels; default: all processors. Matrix products follow "
+            "OPENBLAS_NUM_THREADS.",
+            rich_help_panel="Machine",
+        ),
+    ] = None,
     max_bad_fraction: Annotated[
         float, typer.Option(help="Stop (exit code 3) above this share of rows without a score.")
     ] = 1.0,
@@ -96,13 +95,18 @@ def _run(
     from tamis.run.parts import parse_part
     from tamis.score.job import run_scorer, step_folder
 
+    _check(rows_per_unit, max_bad_fraction, threads)
+    chosen = None if part is None else parse_part(part)
+    if threads is not None:
+        os.environ["TAMIS_NUM_THREADS"] = str(threads)
     started = time.perf_counter()
+    scorer = make()
     with nullcontext(Quiet()) if quiet or as_json else Bars() as progress:
         summary = run_scorer(
             scorer,
             out,
             pool=pool,
-            part=None if part is None else parse_part(part),
+            part=chosen,
             rows_per_unit=rows_per_unit,
             max_bad_fraction=max_bad_fraction,
             progress=progress,
@@ -124,8 +128,9 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _check(rows_per_unit: int, max_bad_fraction: float) -> None:
-    if rows_per_unit < 1:
-        raise typer.BadParameter("expected at least 1", param_hint="--rows-per-unit")
+def _check(rows_per_unit: int, max_bad_fraction: float, threads: int | None) -> None:
+    for option, value in (("--rows-per-unit", rows_per_unit), ("--threads", threads)):
+        if value is not None and value < 1:
+            raise typer.BadParameter("expected at least 1", param_hint=option)
     if not 0 <= max_bad_fraction <= 1:
         raise typer.BadParameter("expected a share from 0 to 1", param_hint="--max-bad-fraction")

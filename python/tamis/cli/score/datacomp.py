@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tamis.cli.score.command import Out, PoolArgument, command, pool_or_noted
+from tamis.cli.score.command import Out, PoolArgument, command
 
 if TYPE_CHECKING:
     from tamis.data.samples import SamplePool
@@ -195,14 +195,14 @@ def image_based(
     [bold]Example[/bold]: tamis score image-based metadata/ --image l14_img --lid lid.176.bin
     --centroids centroids.npy --imagenet in1k_l14.npy --out run/
     """
-    from tamis.cli.score.embeddings import open_side
     from tamis.data.language import open_language
     from tamis.data.pool import open_pool
     from tamis.filters.datacomp import ImageBased
+    from tamis.score.sides import open_side
 
     return ImageBased(
         _samples(pool, out, ids),
-        open_side("image", pool, out, image, embeddings, ids),
+        open_side("image", out, pool=pool, embedding=image, step=embeddings, ids=ids),
         language=open_language(lid),
         centroids=centroids,
         imagenet=None if imagenet is None else open_pool(imagenet),
@@ -220,5 +220,6 @@ def _scorer(rule: Rule, pool: str | None, out: Path, ids: str | None, name: str)
 
 def _samples(pool: str | None, out: Path, ids: str | None) -> SamplePool:
     from tamis.data.samples import open_samples
+    from tamis.score.sides import noted_pool
 
-    return open_samples(pool_or_noted(pool, out), ids=ids)
+    return open_samples(noted_pool(pool, out), ids=ids)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tamis.cli.score.command import Out, PoolArgument, command, pool_or_noted
+from tamis.cli.score.command import Out, PoolArgument, command
 
 if TYPE_CHECKING:
     from tamis.data.pool import Pool
@@ -127,10 +127,11 @@ def normsim(
     """
     from tamis.data.pool import open_pool
     from tamis.filters.normsim import NormSim
+    from tamis.score.sides import open_side
 
     if p not in ("2", "inf"):
         raise typer.BadParameter(f"expected 2 or inf, got {p}", param_hint="--p")
-    rows = open_side("image", pool, out, image, embeddings, ids)
+    rows = open_side("image", out, pool=pool, embedding=image, step=embeddings, ids=ids)
     return NormSim(rows, open_pool(target, embedding=target_embedding), p, name)  # type: ignore[arg-type]
 
 
@@ -143,37 +144,10 @@ def _sides(
     text_embeddings: str | None,
     ids: str | None,
 ) -> tuple[Pool, Pool]:
+    from tamis.score.sides import open_side
+
+    step = text_embeddings or embeddings
     return (
-        open_side("image", pool, out, image, embeddings, ids),
-        open_side("text", pool, out, text, text_embeddings or embeddings, ids),
+        open_side("image", out, pool=pool, embedding=image, step=embeddings, ids=ids),
+        open_side("text", out, pool=pool, embedding=text, step=step, ids=ids),
     )
-
-
-def open_side(
-    side: str,
-    pool: str | None,
-    out: Path,
-    embedding: str | None,
-    step: str | None,
-    ids: str | None,
-) -> Pool:
-    """Open the embeddings of one side, in the pool or in an embed step."""
-    from tamis.data.pool import open_pool
-    from tamis.run.directory import RunDirectory
-
-    if step is not None:
-        if embedding is not None:
-            raise typer.BadParameter(
-                f"expected --{side} or --embeddings, not both", param_hint=f"--{side}"
-            )
-        folder = out / "embeddings" / step
-        RunDirectory.read(folder)  # refuses one that has not ended
-        return open_pool(folder, embedding=_folder(side), ids=ids)
-    place = pool_or_noted(pool, out)
-    usual = _folder(side) if embedding is None and Path(place, _folder(side)).is_dir() else None
-    return open_pool(place, embedding=embedding or usual, ids=ids)
-
-
-def _folder(side: str) -> str:
-    """clip-retrieval's, and the embed step's, folder of a side."""
-    return {"image": "img_emb", "text": "text_emb"}[side]
