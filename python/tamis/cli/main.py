@@ -14,6 +14,7 @@ from tamis.cli.embed import embed
 from tamis.cli.failure import INTERRUPTED, explained
 from tamis.cli.info import show_info
 from tamis.cli.inspect import inspect
+from tamis.cli.reshard import reshard
 from tamis.cli.score import app as score
 from tamis.cli.select import select
 
@@ -32,6 +33,7 @@ app.add_typer(score, name="score")
 app.command("dedup")(dedup)
 app.command("select")(select)
 app.command("curate")(curate)
+app.command("reshard")(reshard)
 app.command("info")(show_info)
 
 

@@ -59,6 +59,7 @@ class RunDirectory:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> folder = Path(tempfile.mkdtemp()) / "run"
         >>> with RunDirectory.open(folder, {"eps": 0.1}, inputs=[]) as run:
         ...     if not run.done("embed", "00000"):
