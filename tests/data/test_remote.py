@@ -19,6 +19,7 @@ from tamis.data.remote import RemotePath, name_inside, place_of
 from tamis.data.samples import open_samples
 from tamis.errors import MissingExtraError, PoolError, RunError
 from tamis.run.inputs import fingerprint, input_records
+from tamis.run.pool_link import pool_of, remember_pool
 
 
 @pytest.fixture
@@ -186,3 +187,9 @@ def test_places() -> None:
     assert name_inside(place, RemotePath("s3://a")) == "b/c.tar.gz"
     with pytest.raises(ValueError, match="is not in"):
         name_inside(place, RemotePath("s3://a/bb"))
+
+
+def test_a_run_notes_the_url_of_its_pool(tmp_path: Path) -> None:
+    for name, pool in {"a": "https://x.org/p", "b": Path("https://x.org/p")}.items():
+        remember_pool(tmp_path / name, pool)
+        assert pool_of(tmp_path / name) == "https://x.org/p"

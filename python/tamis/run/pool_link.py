@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tamis.data.remote import RemotePath, place_of
 from tamis.errors import ChangedError, RunError
 from tamis.run import atomic
 from tamis.run.manifest import POOL_LINK, require_run_or_empty
 
 
-def remember_pool(run: Path | str, pool: Path | str) -> None:
+def remember_pool(run: Path | str, pool: Path | RemotePath | str) -> None:
     """Note the pool of a run; the first command does, later ones are checked against it.
 
     A pool inside the run itself, such as embeddings that an earlier step made, is not noted.
@@ -29,9 +30,10 @@ def remember_pool(run: Path | str, pool: Path | str) -> None:
         'https://example.org/pool'
     """
     folder = Path(run)
-    named = str(pool)
-    if "://" not in named:
-        location = Path(named).resolve()
+    place = place_of(pool)
+    named = str(place)
+    if isinstance(place, Path):
+        location = place.resolve()
         if location.is_relative_to(folder.resolve()):
             return
         named = str(location)
