@@ -33,12 +33,14 @@ def test_a_large_member_is_read_in_place(tmp_path: Path) -> None:
     path = tmp_path / "shard.npz"
     block = np.zeros((N_ROWS // 9 + 1, DIM), np.float16)
     block[:, 0] = 1
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        with archive.open("b32_img.npy", "w", force_zip64=True) as member:
-            header = {"descr": "<f2", "fortran_order": False, "shape": (N_ROWS, DIM)}
-            np.lib.format.write_array_header_1_0(member, header)
-            for start in range(0, N_ROWS, len(block)):
-                member.write(block[: N_ROWS - start].tobytes())
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
+        archive.open("b32_img.npy", "w", force_zip64=True) as member,
+    ):
+        header = {"descr": "<f2", "fortran_order": False, "shape": (N_ROWS, DIM)}
+        np.lib.format.write_array_header_1_0(member, header)
+        for start in range(0, N_ROWS, len(block)):
+            member.write(block[: N_ROWS - start].tobytes())
     pq.write_table(pa.table({"key": np.arange(N_ROWS)}), tmp_path / "shard.parquet")
     done = subprocess.run(
         [sys.executable, "-c", READ_ALL, str(path)],
