@@ -183,3 +183,25 @@ def test_a_compressed_file_that_is_cut_off(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"a.jsonl{ending}").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(PoolError, match="damaged or cut off"):
         open_samples(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["uid", "id"])
+def test_a_damaged_line_has_an_id_of_its_own(tmp_path: Path, field: str) -> None:
+    known = [f"{i:032x}" if field == "uid" else f"doc {i}" for i in range(5000)]
+    lines = [json.dumps({field: name, "text": "t"}) for name in known]
+    lines[1] = "{"
+    lines[4500] = json.dumps({"text": "t"})
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    ids = open_samples(tmp_path).ids()
+    assert ids.kind == ("uid32" if field == "uid" else "string")
+    found = ids.to_list()
+    assert [row for row in range(5000) if found[row] != known[row]] == [1, 4500]
+    assert ids.first_duplicate() is None
+    assert open_samples(tmp_path).ids().to_list() == found
+
+
+def test_a_line_without_its_number(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 7, "text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(PoolError, match=r"a.jsonl: field 'id', .*: row 1 has no id; ids=row numb"):
+        open_samples(tmp_path).ids()
+    assert open_samples(tmp_path, ids="row").ids().to_list() == [0, 1]

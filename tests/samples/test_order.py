@@ -65,21 +65,52 @@ def test_tars_are_joined_with_tables_of_another_order(tmp_path: Path, order: str
             }
 
 
-def test_metadata_without_a_sample_is_told_and_a_sample_without_metadata_is_an_error(
-    tmp_path: Path,
-) -> None:
+def test_samples_without_metadata_have_nulls_and_are_told(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     write_tar(tmp_path / "shards" / "0.tar", ROWS[:10])
-    write_parquet(tmp_path / "metadata" / "a.parquet", table(ROWS[2:]))
+    write_parquet(tmp_path / "metadata" / "a.parquet", table([*ROWS[2:4], *ROWS[6:]]))
     pool = open_samples(tmp_path)
-    lost = rf"sample '{ROWS[0].key}' has the uid {ROWS[0].uid}, which is not in the pool's metadata"
+    lost = (0, 1, 4, 5)
+    for rows_per_unit in (1, 2, 100):
+        read = [pool.read_columns(["key", "text"], unit) for unit in pool.units(rows_per_unit)]
+        texts = [text for part in read for text in part.column("text").to_pylist()]
+        assert texts == [None if i in lost else row.text for i, row in enumerate(ROWS[:10])]
+        keys = [key for part in read for key in part.column("key").to_pylist()]
+        assert keys == [row.key for row in ROWS[:10]]
+    assert pool.ids().to_list() == [row.uid for row in ROWS[:10]]
+    shown = ", ".join(ROWS[i].key for i in lost[:3])
+    assert pool.problems() == [
+        f"shards/0.tar: 4 samples have no row of metadata: {shown}",
+        "14 rows of metadata have no sample in the tars",
+    ]
+
+
+def test_a_sample_with_damaged_json_is_alone_without_metadata(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    path = tmp_path / "shards" / "0.tar"
+    write_tar(path, ROWS[:5])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(ROWS[2].uid.encode(), b"\xff" * 32))
+    write_parquet(tmp_path / "metadata" / "a.parquet", table(ROWS[:5]))
+    pool = open_samples(tmp_path)
+    texts = pool.read_columns(["text"], pool.units(9)[0]).column(0).to_pylist()
+    assert texts == [None if i == 2 else row.text for i, row in enumerate(ROWS[:5])]
+    assert [sample.image for sample in read_all(pool)] == [row.image for row in ROWS[:5]]
+    ids = pool.ids().to_list()
+    assert [ids[i] == ROWS[i].uid for i in range(5)] == [True, True, False, True, True]
+    assert any("have no row of metadata" in told for told in pool.problems())
+
+
+def test_metadata_of_other_samples(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    write_tar(tmp_path / "shards" / "0.tar", ROWS[:10])
+    write_parquet(tmp_path / "metadata" / "a.parquet", table(ROWS[10:]))
+    pool = open_samples(tmp_path)
+    lost = rf"0.tar: no sample's uid is in the pool's metadata, not even that of .*{ROWS[0].uid}"
     with pytest.raises(PoolError, match=lost):
         pool.read_columns(["text"], pool.units(4)[0])
-    assert any(ROWS[0].uid in told for told in pool.problems())
-    write_parquet(tmp_path / "metadata" / "a.parquet", table(ROWS))
-    pool = open_samples(tmp_path)
-    assert pool.problems() == ["14 rows of metadata have no sample in the tars"]
-    assert pool.n_rows == 10
+    assert "no sample's uid is in the pool's metadata" in pool.problems()[0]
+    assert len(read_all(pool)) == 10
 
 
 def test_metadata_with_a_uid_twice(tmp_path: Path) -> None:

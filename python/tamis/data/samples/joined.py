@@ -72,7 +72,8 @@ class UidIndex:
 class JoinedSamples:
     """The samples of a file, with the columns of the metadata rows that have their uids.
 
-    A column that both have is the metadata's.
+    A column that both have is the metadata's. A sample without a row, such as one whose json is
+    damaged, has nulls in them.
 
     Attributes:
         samples: the file; its rows and their order are those of the pool.
@@ -120,7 +121,7 @@ class JoinedSamples:
         return self.samples.read(start, stop, sides)
 
     def read_columns(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
-        """Columns of rows start .. stop - 1. Raises PoolError where a uid has no metadata."""
+        """Columns of rows start .. stop - 1."""
         tabled = [name for name in dict.fromkeys(names) if name in self._tabled]
         own = [name for name in dict.fromkeys(names) if name not in tabled]
         found: dict[str, pa.ChunkedArray] = {}
@@ -139,17 +140,21 @@ class JoinedSamples:
 
     @property
     def rows(self) -> np.ndarray:
-        """The metadata row of every sample, int64 (n_rows,)."""
+        """The metadata row of every sample, int64 (n_rows,); -1 where its uid is in none.
+
+        Raises:
+            PoolError: no sample at all has a row, so the metadata is about others.
+        """
         if self._found is None:
             uids = self.samples.ids(UID_COLUMN)
             if uids is None or uids.kind != "uid32":
                 raise PoolError(f"{self.name}: expected a DataComp uid in every sample's json")
             found = self.index.find(uids)
-            if (found < 0).any():
-                row = int((found < 0).argmax())
+            if self.n_rows and (found < 0).all():
                 raise PoolError(
-                    f"{self.name}: sample {self.keys()[row]!r} has the uid {uids[row]}, which is "
-                    "not in the pool's metadata; name the folder of tars to leave the metadata out"
+                    f"{self.name}: no sample's uid is in the pool's metadata, not even that of "
+                    f"sample {self.keys()[0]!r} ({uids[0]}); name the folder of tars to leave the "
+                    "metadata out"
                 )
             self._found = found
         return self._found
@@ -169,18 +174,20 @@ class JoinedSamples:
     def _from_tables(self, names: list[str], rows: np.ndarray) -> pa.Table:
         """Rows of the metadata in any order: of each table the span that they lie in is read."""
         starts = self.index.starts
-        tables = np.searchsorted(starts, rows, side="right") - 1
-        parts, places = [], []
+        tables = np.searchsorted(starts, rows, side="right") - 1  # -1 for row -1
+        schema = pa.schema([self.index.tables[0].schema.field(name) for name in names])
+        parts, places = [schema.empty_table()], [np.empty(0, np.int64)]
         for index in np.unique(tables).tolist():
             here = np.flatnonzero(tables == index)
+            places.append(here)
+            if index < 0:
+                nothing = [pa.nulls(len(here), field.type) for field in schema]
+                parts.append(pa.Table.from_arrays(nothing, schema=schema))
+                continue
             inside = rows[here] - starts[index]
             low, high = int(inside.min()), int(inside.max()) + 1
             span = self._reader(index, names).read(low, high)
             parts.append(span.take(pa.array(inside - low)))
-            places.append(here)
-        if not parts:
-            schema = self.index.tables[0].schema
-            return pa.schema([schema.field(name) for name in names]).empty_table()
         order = np.argsort(np.concatenate(places))
         try:
             joined = pa.concat_tables(parts, promote_options="permissive")

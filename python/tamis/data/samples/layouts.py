@@ -75,14 +75,23 @@ class SampleLayout:
         return found
 
     def _join_problems(self, index: UidIndex) -> list[str]:
-        try:
-            for file in self.files:
-                if isinstance(file, JoinedSamples):
-                    _ = file.rows
-        except PoolError as error:
-            return [str(error)]
-        without = index.n_rows - sum(file.n_rows for file in self.files)
-        return [f"{without:,} rows of metadata have no sample in the tars"] if without > 0 else []
+        told = []
+        joined = 0
+        for file in self.files:
+            if not isinstance(file, JoinedSamples):
+                continue
+            try:
+                lost = (file.rows < 0).nonzero()[0]
+            except PoolError as error:
+                told.append(str(error))
+                continue
+            joined += file.n_rows - len(lost)
+            if len(lost):
+                keys = ", ".join(file.keys()[row] for row in lost[:_SHOWN].tolist())
+                told.append(f"{file.name}: {len(lost):,} samples have no row of metadata: {keys}")
+        if joined < index.n_rows:
+            told.append(f"{index.n_rows - joined:,} rows of metadata have no sample in the tars")
+        return told
 
 
 def open_tars(

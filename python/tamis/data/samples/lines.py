@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.data.ids import Ids
+from tamis.data.ids import Ids, is_text
 from tamis.data.limits import Limits
-from tamis.data.metadata import ID_COLUMNS
+from tamis.data.metadata import ID_COLUMNS, UID_COLUMN
 from tamis.data.remote import Place, name_inside
 from tamis.data.samples.columns import TEXT_NAMES
 from tamis.data.samples.image_files import IMAGE_MISSING
@@ -19,6 +20,7 @@ from tamis.data.samples.keys import RowNumbers
 from tamis.data.samples.line_file import LineFile
 from tamis.data.samples.source import Sample, Side
 from tamis.data.samples.texts import TEXT_NO_STRING, TEXT_TOO_LONG, checked_text
+from tamis.data.uid import UID_DIGITS
 from tamis.errors import PoolError
 from tamis.run.inputs import InputFile
 
@@ -78,7 +80,14 @@ class LineSamples:
         return self.lines.n_lines
 
     def ids(self, column: str | None) -> Ids | None:
-        """Ids from a field: the one asked for, else the first there is of uid, id, key."""
+        """Ids from a field: the one asked for, else the first there is of uid, id, key.
+
+        Among text ids, a line without one, such as a damaged line, gets an id made of the names of
+        file and row, so that it counts as a row like any other.
+
+        Raises:
+            PoolError: a line without an id among integers, or what is no id; names the row.
+        """
         name = column or next((name for name in ID_COLUMNS if name in self.columns), None)
         if name is None:
             return None
@@ -86,11 +95,9 @@ class LineSamples:
         for start in range(0, self.n_rows, _ROWS_PER_READ):
             stop = min(start + _ROWS_PER_READ, self.n_rows)
             values = self.read_columns([name], start, stop).column(0)
-            if values.null_count:
-                row = start + values.is_null().to_pylist().index(True)
-                raise PoolError(f"{self.lines.path}: row {row} of field {name!r} has no id")
             try:
-                parts.append(Ids.of(values, kind="uid32" if name == "uid" else None))
+                completed = self._completed(values, name, start)
+                parts.append(Ids.of(completed, kind="uid32" if name == UID_COLUMN else None))
             except (PoolError, TypeError) as error:
                 raise PoolError(
                     f"{self.lines.path}: field {name!r}, rows from {start}: {error}"
@@ -137,6 +144,19 @@ class LineSamples:
     def inputs(self) -> list[InputFile]:
         """The file."""
         return [InputFile.at(self.lines.path, self.root)]
+
+    def _completed(self, values: pa.ChunkedArray, name: str, start: int) -> pa.ChunkedArray:
+        """Fill in the ids that are missing."""
+        if not values.null_count:
+            return values
+        cells = values.to_pylist()
+        missing = [row for row, cell in enumerate(cells) if cell is None]
+        if not (is_text(values.type) or pa.types.is_null(values.type)):
+            raise PoolError(f"row {start + missing[0]} has no id; ids=row numbers the rows")
+        for row in missing:
+            named = hashlib.sha256(f"{self.name}/{start + row}".encode()).hexdigest()
+            cells[row] = named[:UID_DIGITS]
+        return pa.chunked_array([cells], pa.large_string())
 
     def _text(self, line: bytes | None) -> tuple[str | None, str | None]:
         if line is None:
