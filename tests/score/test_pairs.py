@@ -51,11 +51,20 @@ def parquet(folder: Path, rows: np.ndarray) -> Pool:
     return open_pool(folder)
 
 
+def remote(folder: Path, rows: np.ndarray) -> Pool:
+    import fsspec
+
+    npy_file(folder, rows)
+    place = f"pairs/{folder.name}/rows.npy"
+    fsspec.filesystem("memory").pipe(f"/{place}", (folder / "rows.npy").read_bytes())
+    return open_pool(f"memory://{place}")
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4"])
 @pytest.mark.parametrize(
     "write",
-    [npy_folder, npy_file, archives(np.savez), archives(np.savez_compressed), parquet],
-    ids=["npy-folder", "npy", "npz-stored", "npz-compressed", "parquet"],
+    [npy_folder, npy_file, archives(np.savez), archives(np.savez_compressed), parquet, remote],
+    ids=["npy-folder", "npy", "npz-stored", "npz-compressed", "parquet", "remote"],
 )
 def test_rows_by_range_and_by_number(
     write: Callable[[Path, np.ndarray], Pool],
