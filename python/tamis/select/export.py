@@ -71,7 +71,7 @@ class MetadataExport:
             path and rows of what was written, as JSON can hold it.
 
         Raises:
-            PoolError: an id is not in the metadata; nothing is left half written.
+            PoolError: an id is not in the metadata; the files that were written are whole.
         """
         index = IdIndex(ids)
         found = np.zeros(len(index), bool)
@@ -97,13 +97,20 @@ class MetadataExport:
             parquet_errors(path),
         ):
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                places = index.find(Ids.of(batch.column(column)))
+                places = index.find(_ids(batch.column(column), path))
                 found[places[places >= 0]] = True
                 kept = batch.filter(pa.array(places >= 0))
                 n_rows += len(kept)
                 if len(kept):
                     writer.write_batch(kept)
         return n_rows
+
+
+def _ids(column: pa.Array, path: Path) -> Ids:
+    try:
+        return Ids.of(column)
+    except (PoolError, TypeError) as error:
+        raise PoolError(f"{path}: {error}") from error
 
 
 def _relative(source: ScoreFiles, path: Path) -> Path:

@@ -31,6 +31,10 @@ class Block:
         """Rows of the block."""
         return self.stop - self.start
 
+    def bare(self) -> Block:
+        """Return the block without what was found of it."""
+        return Block(self.start, self.stop)
+
     def cells(self, column: Column) -> Cells:
         """Return the block of a column, which is read once."""
         if id(column) not in self.found:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ import numpy as np
 from tamis.data.ids import Ids
 from tamis.data.score_join import BLOCK_ROWS
 from tamis.data.score_table import DEFAULT_MEMORY_BYTES, ScoreTables
-from tamis.data.subset import subset_content, write_subset
+from tamis.data.subset import subset_content
 from tamis.run import atomic
 from tamis.select.check import Checker
 from tamis.select.evaluate import Evaluator
 from tamis.select.export import MetadataExport
 from tamis.select.grammar import parse
-from tamis.select.logic import Verdict
 from tamis.select.report import Tally
 from tamis.select.scan import Block, Rows, Scan
+from tamis.select.subset_file import write_ids
 from tamis.select.tree import Expression
 
 REPORT_SUFFIX = ".json"
@@ -32,29 +32,49 @@ class Selected:
     """What an expression selected.
 
     Attributes:
-        ids: of the kept rows in row order, as often as each is kept.
         report: expression, rows, kept (with repeats), kept_rows, without_score, terms (rows and
             kept of each, threshold, ...), overlap (rows of each two terms), inputs.
         out: the subset that was written.
     """
 
-    ids: Ids
     report: dict[str, Any] = field(repr=False)
     out: Path | None
-    _kept: list[tuple[int, int, np.ndarray]] = field(repr=False)
-    _times: list[np.ndarray | None] = field(repr=False)
+    _scan: Scan = field(repr=False)
+    _kept: list[_KeptBlock] = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return int(self.report["kept"])
 
-    @property
+    @cached_property
     def rows(self) -> np.ndarray:
-        """int64: numbers of the kept rows, as often as each is kept."""
+        """int64: numbers of the kept rows, ascending, as often as each is kept."""
         parts = [np.empty(0, np.int64)]
-        for (start, count, bits), times in zip(self._kept, self._times, strict=True):
-            places = np.flatnonzero(np.unpackbits(bits, count=count))
-            parts.append(start + (places if times is None else np.repeat(places, times)))
+        parts += [kept.block.start + kept.places() for kept in self._kept]
         return np.concatenate(parts)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids of :attr:`rows`; they are read when they are asked for."""
+        return Ids.concat(list(self.id_parts()))
+
+    def id_parts(self) -> Iterator[Ids]:
+        """Return the ids of :attr:`rows` in parts, the first of them empty."""
+        yield self._scan.tables.ids.read(0, 1).take([])  # says of which kind they are
+        for kept in self._kept:
+            yield self._scan.ids(kept.block, kept.places())
+
+
+@dataclass(frozen=True)
+class _KeptBlock:
+    """The kept rows of a block, one bit for each, and how often, if not once."""
+
+    block: Block
+    bits: np.ndarray
+    times: np.ndarray | None
+
+    def places(self) -> np.ndarray:
+        places = np.flatnonzero(np.unpackbits(self.bits, count=self.block.n_rows))
+        return places if self.times is None else np.repeat(places, self.times)
 
 
 def select(
@@ -81,11 +101,12 @@ def select(
             :class:`tamis.select.export.MetadataExport`.
         metadata: the parquet file or folder to export from; None means the source, or the pool of
             the run.
-        memory_bytes: how much may be kept of columns that are read more than once. Beside it the
-            blocks need about 100 bytes for each row of a block and term, ties one bit for each row,
-            the result 16 bytes for each kept uid (32 more while it is sorted), `rank` and
-            `quantile` 16 bytes for each row, a table that must be joined by id 24 for each of its
-            rows and 8 for each row, a list of uids 24 for each uid.
+        memory_bytes: how much may be kept of columns that are read more than once, and held while
+            the subset is sorted. What comes on top: about 100 bytes for each row of a block and
+            term; one bit for each row for the result, and for each `top` with ties; 4 bytes for
+            each kept row where there are repeats. Not bounded are `rank` and `quantile` (16 bytes
+            for each row), tables that must be joined by id (8 for each row, and 24 and the used
+            columns for each row of the table), lists of uids (24 for each) and ids that are text.
         block_rows: rows looked at together, a multiple of 1024; changes no result.
 
     Raises:
@@ -123,53 +144,26 @@ def select(
     selected = _collect(rows, evaluator, scan, text, None if out is None else Path(out))
     if export is not None:
         selected.report["metadata"] = export.write(selected.ids)
-    if out is not None:
-        write_subset(out, selected.ids)
-        selected.report["subset"] = {
-            "file": Path(out).name,
-            "sha256": _sha256(Path(out)),
-        }
+    if selected.out is not None:
+        written = write_ids(selected.out, len(selected), selected.id_parts, tables.memory_bytes)
+        selected.report["subset"] = {"file": selected.out.name, "sha256": written.sha256}
         atomic.write_json(f"{out}{REPORT_SUFFIX}", selected.report)
     return selected
 
 
 def _collect(rows: Rows, evaluator: Evaluator, scan: Scan, text: str, out: Path | None) -> Selected:
     tally = Tally(evaluator.terms)
-    tables = scan.tables
-    parts = [tables.ids.read(0, 1).take([])]  # says of which kind the ids are where none is kept
-    kept: list[tuple[int, int, np.ndarray]] = []
-    times: list[np.ndarray | None] = []
+    kept = []
     for block in scan.blocks():
         verdict = rows.at(block)
         tally.add(block, verdict)
-        _take(block, verdict, scan, parts, kept, times)
+        if verdict.yes.any():
+            times = None if verdict.times is None else verdict.times[verdict.yes]
+            kept.append(_KeptBlock(block.bare(), np.packbits(verdict.yes), times))
     report = {
         "expression": text,
         **tally.as_json(),
-        "inputs": tables.inputs(),
+        "inputs": scan.tables.inputs(),
         "lists": evaluator.lists,
     }
-    return Selected(Ids.concat(parts), report, out, kept, times)
-
-
-def _take(
-    block: Block,
-    verdict: Verdict,
-    scan: Scan,
-    parts: list[Ids],
-    kept: list[tuple[int, int, np.ndarray]],
-    times: list[np.ndarray | None],
-) -> None:
-    places = np.flatnonzero(verdict.yes)
-    if not len(places):
-        return
-    often = None if verdict.times is None else verdict.times[places]
-    taken = places if often is None else np.repeat(places, often)
-    parts.append(scan.ids(block, taken))
-    kept.append((block.start, block.n_rows, np.packbits(verdict.yes)))
-    times.append(often)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Selected(report, out, scan, kept)
