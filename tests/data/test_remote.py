@@ -157,12 +157,13 @@ def test_a_page_that_links_elsewhere(tmp_path: Path) -> None:
 
 def test_a_file_system_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(url: str) -> None:
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("install a package")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    with pytest.raises(MissingExtraError, match=r'pip install "tamis\[s3\]"'):
-        open_samples("s3://bucket/pool")
-    with pytest.raises(MissingExtraError, match=r'pip install "tamis\[remote\]"'):
+    for scheme, extra in {"s3": "s3", "gs": "gs", "https": "http"}.items():
+        with pytest.raises(MissingExtraError, match=rf'install "tamis\[{extra}\]"$'):
+            open_samples(f"{scheme}://bucket/pool")
+    with pytest.raises(MissingExtraError, match="install a package$"):
         open_pool("hdfs://host/pool")
 
 

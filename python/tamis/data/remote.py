@@ -225,4 +225,4 @@ class RemotePath:
     @contextmanager
     def _explained(self) -> Iterator[tuple[Any, Any]]:
         with os_errors(self.url):
-            yield require("fsspec.core", extra="remote").url_to_fs(self.url)
+            yield require("fsspec.core", extra="http").url_to_fs(self.url)

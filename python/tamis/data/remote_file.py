@@ -9,6 +9,8 @@ from typing import Any
 
 from tamis.errors import MissingExtraError, TamisError
 
+_EXTRAS = {"http": "http", "https": "http", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+
 
 class RemoteFile(io.RawIOBase):
     """A file of fsspec's as a raw stream; each read fetches what it asks for.
@@ -71,8 +73,9 @@ def os_errors(url: str) -> Iterator[None]:
         raise FileNotFoundError(2, "there is no such file", url) from None
     except ImportError as error:
         scheme = url.partition("://")[0]
-        extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(scheme, "remote")
-        raise MissingExtraError(f'{error}: pip install "tamis[{extra}]"') from None
+        extra = _EXTRAS.get(scheme)
+        remedy = "" if extra is None else f': pip install "tamis[{extra}]"'
+        raise MissingExtraError(f"{error}{remedy}") from None
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error) or type(error).__name__, url) from (
             error
