@@ -163,7 +163,7 @@ def test_a_file_system_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) ->
     for scheme, extra in {"s3": "s3", "gs": "gs", "https": "http"}.items():
         with pytest.raises(MissingExtraError, match=rf'install "tamis\[{extra}\]"$'):
             open_samples(f"{scheme}://bucket/pool")
-    with pytest.raises(MissingExtraError, match="install a package$"):
+    with pytest.raises(MissingExtraError, match=r"install a package$"):
         open_pool("hdfs://host/pool")
 
 
