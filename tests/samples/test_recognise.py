@@ -39,6 +39,11 @@ def test_nothing(tmp_path: Path) -> None:
     refused(tmp_path / "x.md", r"x.md: expected a .tar, .parquet or .jsonl file of samples")
 
 
+def test_samples_further_down_are_pointed_at(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "data" / "en" / "train.parquet", pa.table({"text": ["a"]}))
+    refused(tmp_path, rf"holds no samples: .*; {tmp_path}/data/en holds some$")
+
+
 def test_embeddings_are_not_samples(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 2), "f2"))
     refused(tmp_path, "holds embeddings, not samples; open it with tamis.data.open_pool")

@@ -40,6 +40,7 @@ from tamis.errors import PoolError
 
 _PACKED = r"(\.(gz|zst|bz2|xz))"
 _LINES = re.compile(rf"\.((jsonl|ndjson){_PACKED}?|json{_PACKED})$")
+_FILES = re.compile(rf"\.(tar|parquet)$|{_LINES.pattern}")
 # Plain .json is often something else, so it counts where nothing else is there.
 _PLAIN_JSON = re.compile(r"(?<!_stats)\.json$")
 
@@ -167,7 +168,10 @@ def _refuse(path: Place, files: list[Place]) -> NoReturn:
             f"{path} holds embeddings, not samples; open it with tamis.data.open_pool, or name a "
             "folder of images, texts or their metadata"
         )
+    deeper = (name for name in list_files(path) if _FILES.search(name) and "/" in name)
+    inner = next(deeper, None)
+    hint = "" if inner is None else f"; {path / inner.rpartition('/')[0]} holds some"
     raise PoolError(
         f"{path} holds no samples: expected .tar, .parquet or .jsonl files, images, or the "
-        "folders shards or metadata of a DataComp pool"
+        f"folders shards or metadata of a DataComp pool{hint}"
     )
