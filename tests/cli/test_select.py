@@ -1,4 +1,4 @@
-"""`tamis select`: a new threshold from the scores of a finished run."""
+"""`tamis select`: an expression over scores, or a new threshold of a finished run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.cli.command import call, run
 from tests.run.snapshot import snapshot
@@ -110,3 +112,102 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
     outcome = call("select", tmp_path / "run", "--eps", 0.1)
     assert outcome.code == 2
     assert "has not ended; continue it with its own command first" in outcome.told
+
+
+SCORE = "lite0_minilm_similarity_score"
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """A score of others, for most rows of the pool."""
+    tables = [pq.read_table(path) for path in sorted((POOL / "metadata").glob("*.parquet"))]
+    table = pa.concat_tables(tables).slice(0, 1000)
+    lengths = [len(text.split()) for text in table["text"].to_pylist()]
+    path = tmp_path / "words.parquet"
+    pq.write_table(pa.table({"uid": table["uid"], "words": lengths}), path)
+    return path
+
+
+def test_an_expression(scores: Path, words: Path, tmp_path: Path) -> None:
+    before = snapshot(scores)
+    out = tmp_path / "subset.npy"
+    expression = f"top({SCORE}, 0.5) & semdedup(eps=0.1) - words < 3"
+    choice = ["--scores", POOL / "metadata", "--scores", words]
+    refused = call("select", scores, expression, *choice)
+    assert refused.code == 2 and "- takes numbers, or two sets, got column 'words'" in refused.err
+    expression = f"top({SCORE}, 0.5) & semdedup(eps=0.1) - (words < 3)"
+    outcome = call("select", scores, expression, *choice, "--out", out, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    report = json.loads(outcome.out)
+    assert report == json.loads((tmp_path / "subset.npy.json").read_text())
+    assert [term["term"] for term in report["terms"]] == [
+        f"top({SCORE}, 0.5)", "semdedup(eps=0.1)", "words < 3",
+    ]  # fmt: skip
+    assert report["rows"] == 1030 and len(np.load(out)) == report["kept"] > 100
+    assert report["without_score"] <= 30 and report["terms"][2]["without_score"] == 30
+    assert [source["table"] for source in report["inputs"]] == ["semdedup", "metadata", "words"]
+    assert snapshot(scores) == before
+
+    told = call("select", scores, expression, *choice, "--out", tmp_path / "again.npy").out
+    assert "threshold 0." in told and "words: 30 rows are not in" in told
+    assert "again.npy.json" in told and f"{report['kept']:,}" in told
+    assert (tmp_path / "again.npy").read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.3])
+def test_eps_is_a_shorthand(scores: Path, tmp_path: Path, eps: float) -> None:
+    call("select", scores, "--eps", eps, "--out", tmp_path / "short.npy")
+    call("select", scores, f"semdedup(eps={eps})", "--out", tmp_path / "long.npy")
+    assert (tmp_path / "short.npy").read_bytes() == (tmp_path / "long.npy").read_bytes()
+
+
+def test_keep_is_a_shorthand(scores: Path, tmp_path: Path) -> None:
+    call("select", scores, "--keep", 0.6, "--out", tmp_path / "short.npy")
+    call("select", scores, "bottom(semdedup, 0.6)", "--out", tmp_path / "long.npy")
+    assert (tmp_path / "short.npy").read_bytes() == (tmp_path / "long.npy").read_bytes()
+
+
+def test_metadata_without_a_run(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    expression = f'top({SCORE}, 0.3, ties="datacomp") & original_width >= 200'
+    outcome = run("select", POOL / "metadata", expression, "--export-metadata", kept, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    report = json.loads(outcome.out)
+    tables = [pq.read_table(kept / f"0000{number}.parquet") for number in (0, 1)]
+    assert sum(map(len, tables)) == report["kept"] == report["metadata"]["rows"]
+    assert report["terms"][0]["rows"] == int(1030 * 0.3) + 1
+    assert min(pa.concat_tables(tables)["original_width"].to_pylist()) >= 200
+    assert (
+        "metadata: " in call("select", POOL / "metadata", expression, "--export-metadata", kept).out
+    )
+
+
+def test_expressions_that_cannot_be_read(scores: Path, tmp_path: Path) -> None:
+    out = tmp_path / "subset.npy"
+    outcome = call("select", scores, "semdedup(eps=0.1) & clip > 0.3", "--out", out)
+    assert outcome.code == 2 and outcome.out == ""
+    assert outcome.err == (
+        "tamis: no column is called 'clip' (the columns are cluster, nearest, reason, semdedup, "
+        "uid) (character 21)\n"
+        "  semdedup(eps=0.1) & clip > 0.3\n"
+        "                      ^^^^\n"
+    )
+    for arguments, told in (
+        (("semdedup(eps=0.1)", "--eps", 0.1), "give an expression or one of --eps, --keep and"),
+        (("--scores", out), "--scores and --export-metadata need an expression"),
+        (("semdedup(eps=0.1)", "--scores", out), "subset.npy does not exist"),
+        (("semdedup < 0.5", "--export-metadata", scores), "holds other parquet files"),
+    ):
+        outcome = call("select", scores, *arguments, "--out", out)
+        assert outcome.code == 2 and told in outcome.told
+    outcome = call("select", tmp_path, "semdedup < 0.5", "--out", out)
+    assert outcome.code == 2 and "expected a folder with .parquet files" in outcome.told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_markup_in_an_expression_is_text(tmp_path: Path) -> None:
+    table = {"uid": [f"{row:032x}" for row in range(9)], "[red]": range(9), "b": ["x"] * 9}
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    outcome = call("select", tmp_path / "t.parquet", '`[red]` > 3 & b != "[/bold]"')
+    assert outcome.code == 0
+    assert "[red]" in outcome.out and "[/bold]" in outcome.out

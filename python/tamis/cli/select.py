@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tamis.cli.summary import print_selection
 
@@ -109,7 +110,7 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
     for term in report["terms"]:
         within = f" within {term['within']}" if term["within"] else ""
         table.add_row(
-            term["term"] + within,
+            Text(term["term"] + within),
             f"{term['rows']:,}",
             f"{term['kept']:,}",
             f"{term['without_score']:,}",
@@ -129,12 +130,14 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
     for source in report["inputs"]:
         missing = source.get("joined", {}).get("unmatched", 0)
         if missing:
-            console.print(f"{source['table']}: {missing:,} rows are not in {source['path']}")
+            told = f"{source['table']}: {missing:,} rows are not in {source['path']}"
+            console.print(Text(told), soft_wrap=True)
     if out is not None:
-        console.print(f"subset: {out}, report: {out}.json", soft_wrap=True)
+        console.print(Text(f"subset: {out}, report: {out}.json"), soft_wrap=True)
     if "metadata" in report:
         exported = report["metadata"]
-        console.print(f"metadata: {exported['rows']:,} rows in {exported['path']}", soft_wrap=True)
+        told = f"metadata: {exported['rows']:,} rows in {exported['path']}"
+        console.print(Text(told), soft_wrap=True)
 
 
 def _remark(term: dict[str, Any]) -> str:
