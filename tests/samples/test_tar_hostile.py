@@ -11,6 +11,8 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.samples.hostile_tars import (
     END,
     changed_header,
@@ -319,3 +321,55 @@ def test_headers_of_old_tars(tmp_path: Path) -> None:
     total = sum(b - 256 if b > 127 else b for b in signed[:148] + signed[156:]) + 8 * 32
     signed[148:156] = b"%06o\0 " % total
     assert list(between(tmp_path, bytes(signed) + padded(b"abc"))[1]) == ["9é"]
+
+
+FIELDS = st.sampled_from([0, 100, 124, 148, 156, 257, 345, 482])
+BLOCKS = st.one_of(
+    st.just(bytes(512)),
+    st.binary(min_size=512, max_size=512),
+    st.builds(
+        lambda name, size, kind, changes: _with(header(name, 0), size, kind, changes),
+        st.sampled_from(
+            ["a.jpg", "a.txt", "b.json", "../c.jpg", "d/e.png", "x" * 99, "./@LongLink"]
+        ),
+        st.one_of(
+            st.integers(0, 3000).map(lambda n: b"%011o\0" % n), st.binary(min_size=12, max_size=12)
+        ),
+        st.sampled_from(list(b"0012345679xgLKSXDV\0")),
+        st.lists(st.tuples(FIELDS, st.binary(max_size=12)), max_size=2),
+    ),
+    st.builds(
+        lambda records: padded(b"".join(records)),
+        st.lists(
+            st.sampled_from([b"16 path=b.c.jpg\n", b"9 size=3\n", b"12 size=512\n", b"99 a"]),
+            max_size=3,
+        ),
+    ),
+)
+
+
+def _with(block: bytes, size: bytes, kind: int, changes: list[tuple[int, bytes]]) -> bytes:
+    for start, content in [(124, size), (156, bytes([kind])), *changes]:
+        block = changed_header(block, start, content)
+    return block
+
+
+@given(st.lists(BLOCKS, max_size=14), st.integers(0, 600))
+def test_any_blocks_are_a_pool_error_or_samples(
+    tmp_path_factory: pytest.TempPathFactory, blocks: list[bytes], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("blocks") / "a.tar"
+    content = b"".join(blocks)
+    path.write_bytes(content[: max(len(content) - cut, 0)])
+    try:
+        shard = TarShard.open(path)
+        samples = shard.read(0, shard.n_rows, BOTH)
+        ids = shard.ids(None)
+        shard.problems()
+    except PoolError as error:
+        assert str(path) in str(error)  # noqa: PT017 - both outcomes are right
+        return
+    assert len(samples) == shard.n_rows == (len(ids) if ids is not None else shard.n_rows)
+    for sample in samples:
+        assert (sample.image is None) == ("image" in sample.faults)
+        assert (sample.text is None) == ("text" in sample.faults)
