@@ -134,7 +134,7 @@ def test_an_expression(scores: Path, words: Path, tmp_path: Path) -> None:
     expression = f"top({SCORE}, 0.5) & semdedup(eps=0.1) - words < 3"
     choice = ["--scores", POOL / "metadata", "--scores", words]
     refused = call("select", scores, expression, *choice)
-    assert refused.code == 2 and "- takes numbers, or two sets, got column 'words'" in refused.err
+    assert refused.code == 2 and "comparisons beside - stand in parentheses" in refused.err
     expression = f"top({SCORE}, 0.5) & semdedup(eps=0.1) - (words < 3)"
     outcome = call("select", scores, expression, *choice, "--out", out, "--json")
     assert (outcome.code, outcome.err) == (0, "")

@@ -70,9 +70,9 @@ TABLES = ScoreTables.of(
             "- takes numbers, got column 'basic', which holds bools, a set of rows",
             "basic",
         ),
-        ("clip - basic > 1", "- takes numbers, or two sets, got column 'basic'", "basic"),
+        ("clip - basic > 1", "got numbers and then column 'basic'", "basic"),
         ("clip * lang > 1", "* takes numbers, got column 'lang', which holds texts", "lang"),
-        ("clip > 0.5 - basic", "- takes numbers, or two sets, got column 'basic'", "basic"),
+        ("clip > 0.5 - basic", "got numbers and then column 'basic'", "basic"),
         (
             "top(clip > 0.5, 0.3)",
             "top takes numbers, got a set of rows; put parentheses",

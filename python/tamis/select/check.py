@@ -136,10 +136,15 @@ class Checker:
             return self._comparison(node, left, right)
         if operator == "-" and left == right == "set":
             return "set"
+        if operator == "-" and {left, right} == {"set", "number"}:
+            raise self._error(
+                f"- takes two sets or two numbers, got {_KINDS[left]} and then "
+                f"{self._told(node.right, right)}; comparisons beside - stand in parentheses",
+                node.right,
+            )
         for side, kind in ((node.left, left), (node.right, right)):
             if kind != "number":
-                other = "numbers, or two sets" if operator == "-" else "numbers"
-                raise self._error(f"{operator} takes {other}, got {self._told(side, kind)}", side)
+                raise self._error(f"{operator} takes numbers, got {self._told(side, kind)}", side)
         return "number"
 
     def _comparison(self, node: Binary, left: Kind, right: Kind) -> Kind:
