@@ -48,6 +48,15 @@ class NegClipLoss(Scorer):
     Raises:
         PoolError: the two sides do not belong together.
         ValueError: a setting out of range.
+
+    Example:
+        >>> from tamis.data.pool import open_pool
+        >>> from tamis.score.job import run_scorer
+        >>> np.save("rows.npy", np.eye(5, 8))
+        >>> rows = open_pool("rows.npy")
+        >>> scorer = NegClipLoss(rows, rows, temperature=0.5, batch_size=2, repetitions=3)
+        >>> round(run_scorer(scorer, "run")["mean"], 4)  # 1 - 0.5 ln(e^2 + 1)
+        -0.0635
     """
 
     def __init__(
