@@ -1,4 +1,4 @@
-"""`python slow_embed.py PAUSE POOL OUT`: one embed step in small units, with one image worker.
+"""`python slow_embed.py PAUSE POOL OUT [I/N]`: an embed step in small units, with an image worker.
 
 Prints "ready" when all is imported; sleeps PAUSE seconds before each file is made durable.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from tests.embed.small import embed
 
 from tamis.data.samples import open_samples
 from tamis.run import atomic
+from tamis.run.parts import parse_part
 
 
 def work() -> None:
@@ -22,7 +24,8 @@ def work() -> None:
 
     atomic._fsync = sync
     print("ready", flush=True)
-    embed(open_samples(sys.argv[2]), sys.argv[3], rows_per_unit=3, workers=1)
+    part = parse_part(sys.argv[4]) if len(sys.argv) > 4 else None
+    embed(open_samples(sys.argv[2]), Path(sys.argv[3]), rows_per_unit=3, workers=1, part=part)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -183,6 +185,28 @@ def test_a_unit_without_any_image(tmp_path: Path) -> None:
     assert summary["sides"]["image"]["embedded"] == summary["sides"]["text"]["embedded"] == 4
     rows = rows_of(step(tmp_path / "run"), "text_emb")
     assert rows.shape == (24, DIM) and not rows[:20].any() and rows[20:].any(axis=1).all()
+
+
+def test_what_an_encoder_makes_of_a_row_may_be_no_number(pool: SamplePool, tmp_path: Path) -> None:
+    class Overflowing(Projection):
+        def encode_images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            rows = super().encode_images(batch)
+            rows[2, 5], rows[3, 0], rows[4] = np.inf, np.nan, 0
+            return rows
+
+    embed(pool, tmp_path / "plain")
+    summary = embed(pool, tmp_path / "run", encoder=Overflowing(), max_bad_fraction=1)
+    table = pq.read_table(step(tmp_path / "run") / "quarantine.parquet").to_pydict()
+    assert table["row"][:4] == [2, 3, 4, 10]
+    assert table["reason"][:3] == [
+        "image embedding has an infinite value",
+        "image embedding has a NaN",
+        "image embedding is zero",
+    ]
+    assert summary["sides"]["image"]["quarantined"] == len(table["row"])
+    expected, rows = (rows_of(step(tmp_path / name), "img_emb") for name in ("plain", "run"))
+    kept = np.setdiff1d(np.arange(N_ROWS), table["row"])
+    assert (rows[kept] == expected[kept]).all() and not rows[table["row"]].any()
 
 
 def test_flipped_images(tmp_path: Path) -> None:

@@ -16,15 +16,14 @@ from tests.run.snapshot import snapshot
 
 import tamis
 
-KILLS = 12
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("slow_embed.py")
 
 
-def start(pool: Path, out: Path, pause: float) -> subprocess.Popen[str]:
+def start(pool: Path, out: Path, pause: float, *part: str) -> subprocess.Popen[str]:
     folders = [str(Path(tamis.__file__).parents[1]), str(ROOT)]
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, str(pause), pool, out],
+        [sys.executable, SCRIPT, str(pause), pool, out, *part],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,6 +48,11 @@ def members(session: int) -> list[int]:
     return found
 
 
+def n_done(out: Path) -> int:
+    """Units that have all their files."""
+    return len(list(step(out).glob("metadata/*.parquet")))
+
+
 def wait_until_gone(session: int) -> None:
     until = time.monotonic() + 30
     while members(session):
@@ -61,16 +65,19 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
     embed(pool, tmp_path / "unbroken", rows_per_unit=3)
     expected = snapshot(step(tmp_path / "unbroken"))
     moments = random.Random(0)
-    stopped_after = set()
     out = tmp_path / "run"
-    for _ in range(KILLS):
+    kills = 0
+    for units_more in (0, 1, 3, 2, 2):
+        before = n_done(out)
         process = start(tmp_path / "pool", out, 0.02)
-        time.sleep(moments.uniform(0.2, 0.9))
+        while n_done(out) < before + units_more and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.1))
         process.kill()
         process.communicate()
+        kills += process.returncode == -signal.SIGKILL
         wait_until_gone(process.pid)
-        stopped_after.add(len(list(step(out).glob("metadata/*.parquet"))))
-    assert len(stopped_after) > 3
+    assert kills > 4 and n_done(out) >= 8
     process = start(tmp_path / "pool", out, 0)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
@@ -78,11 +85,29 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
     wait_until_gone(process.pid)
 
 
+def test_parts_at_the_same_time(tmp_path: Path) -> None:
+    pool = plain_pool(tmp_path / "pool")
+    embed(pool, tmp_path / "one", rows_per_unit=3)
+    out = tmp_path / "run"
+    parts = [start(tmp_path / "pool", out, 0.02, f"{i}/3") for i in (1, 2, 3)]
+    while not n_done(out):
+        assert parts[1].poll() is None
+        time.sleep(0.01)
+    parts[1].kill()
+    for i, process in enumerate(parts):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == (-signal.SIGKILL if i == 1 else 0), err
+    done = n_done(out)
+    assert 10 <= done < 15  # two parts of five units each, and some of the third
+    embed(pool, out, rows_per_unit=3)
+    assert snapshot(step(out)) == snapshot(step(tmp_path / "one"))
+
+
 def test_interrupt(tmp_path: Path) -> None:
     plain_pool(tmp_path / "pool")
     out = tmp_path / "run"
     process = start(tmp_path / "pool", out, 0.05)
-    while not list(step(out).glob("metadata/*.parquet")):
+    while not n_done(out):
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)

@@ -47,7 +47,7 @@ def test_images_come_in_order(workers: int) -> None:
 
 def test_a_transform_that_refuses_an_image() -> None:
     found = Preparation(refuses)([picture(1)])
-    assert found.reasons == {0: "image is damaged"}
+    assert found.reasons == {0: "image is refused by the model's transforms"}
 
 
 def test_long_images_are_not_scaled_up() -> None:

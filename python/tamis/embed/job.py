@@ -54,8 +54,9 @@ def run_embed(
     """Embed a pool; continue where an earlier call stopped.
 
     The files are those of :mod:`tamis.embed.store`, with `quarantine.parquet` (one line per row and
-    side without an embedding) and `summary.json`. They are the same bytes for any number of workers
-    and parts, and whenever the work was interrupted.
+    side without an embedding) and `summary.json`. They are the same bytes for any number of
+    workers, threads and parts, and whenever the work was interrupted. Another kind of processor may
+    change last bits, and so may other versions of the libraries, which the recipe names.
 
     Args:
         pool: from `tamis.data.samples.open_samples`.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis.data.image import DAMAGED, ImageFault, decode_image
+from tamis.data.image import ImageFault, decode_image
 from tamis.data.limits import Limits
 from tamis.embed.encoder import PrepareImage
 from tamis.errors import RunError
@@ -26,6 +26,7 @@ IMAGES_PER_TASK = 16
 LONGEST_SHAPE = 100
 TOO_LONG = f"image is more than {LONGEST_SHAPE} times as long as wide"
 """A transform that first scales the short side would make such an image enormous."""
+REFUSED = "image is refused by the model's transforms"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Preparation:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         try:
             return self.prepare(image)
-        except (ValueError, OSError, OverflowError) as error:
-            raise ImageFault(DAMAGED) from error
+        except (ValueError, OSError, ArithmeticError) as error:
+            raise ImageFault(REFUSED) from error
 
 
 class ImageWorkers:
