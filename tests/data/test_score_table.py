@@ -116,6 +116,19 @@ def test_a_folder_is_one_table_in_natural_order(tmp_path: Path) -> None:
     assert select(tmp_path / "pool", "x >= 99 & x < 102").ids.to_list() == UIDS[99:102]
 
 
+def test_the_metadata_of_a_pool_stands_for_it(tmp_path: Path) -> None:
+    write(tmp_path / "pool/metadata/1.parquet", {"uid": UIDS[:5], "x": np.arange(5)})
+    write(tmp_path / "pool/shards/1.parquet", {"key": ["a"], "status": ["success"]})
+    assert len(select(tmp_path / "pool", "x > 2")) == 2
+    assert len(select(tmp_path / "pool/shards", 'status == "success"')) == 1
+
+
+def test_a_run_without_tables_takes_the_rows_of_the_first_scores(tmp_path: Path) -> None:
+    (tmp_path / "run/scores").mkdir(parents=True)
+    other = write(tmp_path / "dfn.parquet", {"uid": UIDS, "dfn": SCORES})
+    assert len(select(tmp_path / "run", "top(dfn, 0.5)", scores=[other])) == N // 2
+
+
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
 def test_join_by_id(run: Path, tmp_path: Path, memory_bytes: int) -> None:
     order = np.random.default_rng(1).permutation(N)[:200]
@@ -200,7 +213,7 @@ def test_ids_that_are_none(tmp_path: Path) -> None:
     ):
         path = write(tmp_path / f"{number}.parquet", {"uid": [*UIDS[:3], bad], "x": range(4)})
         with pytest.raises(PoolError, match=told):
-            select(path, "x > 2")
+            _ = select(path, "x > 2").ids
         assert select(path, "x == 1").ids.to_list() == [UIDS[1]]
 
 
@@ -240,7 +253,7 @@ def test_a_damaged_page_names_the_file(tmp_path: Path) -> None:
     data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
     path.write_bytes(data)
     with pytest.raises(PoolError, match=r"t.parquet: not a readable parquet file"):
-        select(path, "x > 0.5")
+        select(path, 'x > 0.5 & uid != "a"')
 
 
 def test_columns_in_memory() -> None:

@@ -51,6 +51,7 @@ def test_the_subset_and_its_report(tables: ScoreTables, tmp_path: Path) -> None:
     assert report["subset"] == {
         "file": "subset.npy",
         "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "different_ids": 300,
     }
     assert report["expression"] == "top(x, 0.1) & q"
     assert (report["rows"], report["kept"], report["kept_rows"]) == (N, 300, 300)
@@ -255,8 +256,13 @@ def test_exports_that_are_refused(pool: Path, tmp_path: Path) -> None:
         )
 
 
-def test_two_rows_of_one_id(tmp_path: Path) -> None:
-    tables = ScoreTables.of(["0" * 32] * 3 + ["1" * 32], {"x": [1, 1, 1, 1]})
+@pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
+def test_two_rows_of_one_id(tmp_path: Path, memory_bytes: int) -> None:
+    ids = ["0" * 32] * 3 + ["1" * 32]
+    tables = ScoreTables.of(ids, {"x": [1, 1, 1, 1]}, memory_bytes=memory_bytes)
     selected = select(tables, "top(x, 2)", out=tmp_path / "subset.npy")
     assert selected.rows.tolist() == [0, 1]
     assert read_subset(tmp_path / "subset.npy").to_list() == ["0" * 32] * 2
+    assert selected.report["subset"]["different_ids"] == 1
+    report = select(tables, "all()", out=tmp_path / "subset.parquet").report
+    assert (report["kept"], report["subset"]["different_ids"]) == (4, 2)

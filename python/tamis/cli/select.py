@@ -133,6 +133,9 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
             told = f"{source['table']}: {missing:,} rows are not in {source['path']}"
             console.print(Text(told), soft_wrap=True)
     if out is not None:
+        shared = report["kept_rows"] - report["subset"]["different_ids"]
+        if shared:
+            console.print(f"{shared:,} kept rows have the id of another kept row")
         console.print(Text(f"subset: {out}, report: {out}.json"), soft_wrap=True)
     if "metadata" in report:
         exported = report["metadata"]

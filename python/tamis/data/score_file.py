@@ -144,11 +144,11 @@ def is_run(path: Path) -> bool:
     return (path / SCORES).is_dir() or any((path / mark).is_file() for mark in _RUN_MARKS)
 
 
-def run_tables(run: Path) -> list[ScoreFiles]:
+def run_tables(run: Path, *, required: bool = True) -> list[ScoreFiles]:
     """Open the score tables of a run, sorted by name.
 
     Raises:
-        RunError: it has none.
+        RunError: it has none, but is `required` to.
         PoolError: one cannot be read.
     """
     folder = run / SCORES
@@ -165,7 +165,7 @@ def run_tables(run: Path) -> list[ScoreFiles]:
                 unfinished.append(entry.name)
         elif entry.suffix == ".parquet":
             tables.append(ScoreFiles.open(entry, strict=False))
-    if not tables:
+    if not tables and required:
         waiting = f" ({', '.join(unfinished)} not finished)" if unfinished else ""
         raise RunError(
             f"{run} holds no score table yet{waiting}; run tamis score or tamis dedup with "
@@ -177,6 +177,8 @@ def run_tables(run: Path) -> list[ScoreFiles]:
 def parquet_files(path: Path) -> list[Path]:
     """Return the file, or all `.parquet` files under a folder in natural order.
 
+    Of a DataComp pool, whose folder `metadata` holds them beside other things, only those.
+
     Raises:
         PoolError: there is none.
     """
@@ -184,9 +186,12 @@ def parquet_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise PoolError(f"{path} does not exist")
+    folder = path
+    if not any(path.glob("*.parquet")) and any((path / "metadata").glob("*.parquet")):
+        folder = path / "metadata"
     names = [
         file.relative_to(path).as_posix()
-        for file in path.rglob("*.parquet")
+        for file in folder.rglob("*.parquet")
         if file.is_file()
         and not any(part.startswith(".") for part in file.parts[len(path.parts) :])
     ]

@@ -95,7 +95,8 @@ class ScoreTables:
         Args:
             path: a run directory (`scores/*.parquet` and `scores/*/scores.parquet`), a parquet
                 file, or a folder of parquet files such as DataComp's metadata.
-            scores: more parquet files or folders, each with a column of ids.
+            scores: more parquet files or folders, each with a column of ids; the first has the rows
+                of a run without tables.
             memory_bytes: how much may be kept of what is read more than once.
 
         Raises:
@@ -104,7 +105,8 @@ class ScoreTables:
         """
         path = Path(path)
         tables = cls(memory_bytes)
-        found = run_tables(path) if is_run(path) else [ScoreFiles.open(path)]
+        run = is_run(path)
+        found = run_tables(path, required=not scores) if run else [ScoreFiles.open(path)]
         seen = {file.resolve() for table in found for file in table.paths}
         for other in scores:
             opened = ScoreFiles.open(Path(other))

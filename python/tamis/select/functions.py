@@ -80,7 +80,7 @@ def fuse(*x: Expression, weights: Sequence[float] | None = None) -> Expression:
 
     Args:
         x: one or more; a row without a value of one of them has no sum.
-        weights: one for each; equal ones that sum to 1 by default.
+        weights: one for each, of any sum; equal ones that sum to 1 by default.
 
     Example:
         >>> str(fuse(minmax(col("cap")), minmax(col("clip")), weights=[0.5, 0.5]))

@@ -11,7 +11,6 @@ import json
 from functools import cache
 from typing import Any
 
-from tamis.errors import require
 from tamis.select.errors import ExpressionError, Span
 from tamis.select.tree import (
     INSTEAD,
@@ -85,7 +84,8 @@ def parse(text: str) -> Expression:
           top(clip_l14, 0.3
                            ^
     """
-    lark = require("lark", extra="select")
+    import lark
+
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
             f"expected an expression of at most {MAX_CHARACTERS:,} characters, got {len(text):,}; "
@@ -100,7 +100,7 @@ def parse(text: str) -> Expression:
     try:
         return _build(_parser().parse(text), text)
     except lark.UnexpectedCharacters as error:
-        raise _character_error(text, error.pos_in_stream) from None
+        raise _character_error(text, error.pos_in_stream or 0) from None
     except lark.UnexpectedToken as error:
         raise _token_error(text, error.token, error.accepts or error.expected) from None
 

@@ -145,8 +145,14 @@ def select(
     if export is not None:
         selected.report["metadata"] = export.write(selected.ids)
     if selected.out is not None:
-        written = write_ids(selected.out, len(selected), selected.id_parts, tables.memory_bytes)
-        selected.report["subset"] = {"file": selected.out.name, "sha256": written.sha256}
+        written, n_different = write_ids(
+            selected.out, len(selected), selected.id_parts, tables.memory_bytes
+        )
+        selected.report["subset"] = {
+            "file": selected.out.name,
+            "sha256": written.sha256,
+            "different_ids": n_different,
+        }
         atomic.write_json(f"{out}{REPORT_SUFFIX}", selected.report)
     return selected
 

@@ -20,7 +20,7 @@ _BUCKETS = 256
 
 def write_ids(
     path: Path, n_ids: int, parts: Callable[[], Iterable[Ids]], memory_bytes: int
-) -> atomic.Written:
+) -> tuple[atomic.Written, int]:
     """Write a subset file; see :mod:`tamis.data.subset`.
 
     Args:
@@ -30,6 +30,9 @@ def write_ids(
         memory_bytes: uids that need more are first dealt out to unnamed files beside `path`, by
             their first byte, so that one bucket at a time is sorted. Other ids are sorted at once.
 
+    Returns:
+        What was written, and how many different ids it holds.
+
     Raises:
         PoolError: the ids do not fit the format.
         RunError: the file cannot be written.
@@ -38,11 +41,12 @@ def write_ids(
         return _write_in_buckets(path, n_ids, parts())
     content = subset_content(Ids.concat(list(parts())), path.name)
     if isinstance(content, np.ndarray):
-        return atomic.write_npy(path, content)
-    return atomic.write_parquet(path, content)
+        return atomic.write_npy(path, content), _n_different(content)
+    return atomic.write_parquet(path, content), len(content["id"].unique())
 
 
-def _write_in_buckets(path: Path, n_ids: int, parts: Iterable[Ids]) -> atomic.Written:
+def _write_in_buckets(path: Path, n_ids: int, parts: Iterable[Ids]) -> tuple[atomic.Written, int]:
+    n_different = 0
     with atomic.replacing(path) as file, ExitStack() as stack:
         try:
             # Without names: nothing is left behind, however this process ends.
@@ -56,8 +60,15 @@ def _write_in_buckets(path: Path, n_ids: int, parts: Iterable[Ids]) -> atomic.Wr
         for bucket in buckets:
             bucket.seek(0)  # which flushes
             uids = np.frombuffer(bucket.read(), UID_DTYPE)
-            file.write(subset_content(Ids.of(uids), path.name).view(np.uint8))
-    return file.written
+            ordered = subset_content(Ids.of(uids), path.name)
+            n_different += _n_different(ordered)
+            file.write(ordered.view(np.uint8))
+    return file.written, n_different
+
+
+def _n_different(ordered: np.ndarray) -> int:
+    halves = ordered.view(np.uint64).reshape(-1, 2)
+    return min(len(ordered), 1) + int((halves[1:] != halves[:-1]).any(axis=1).sum())
 
 
 def _deal(ordered: np.ndarray, buckets: Sequence[IO[bytes]]) -> None:
