@@ -38,6 +38,7 @@ from tamis.data.samples.layouts import (
 )
 from tamis.errors import PoolError
 
+_WITHOUT_COLUMNS = ("webdataset", "images")
 _PACKED = r"(\.(gz|zst|bz2|xz))"
 _LINES = re.compile(rf"\.((jsonl|ndjson){_PACKED}?|json{_PACKED})$")
 _FILES = re.compile(rf"\.(tar|parquet)$|{_LINES.pattern}")
@@ -118,9 +119,6 @@ def _recognise_folder(path: Place, asked: Asked) -> SampleLayout:
     if not found:
         _refuse(path, names)
     return next(iter(found.values()))()
-
-
-_WITHOUT_COLUMNS = ("webdataset", "images")
 
 
 def _candidates(
