@@ -241,3 +241,15 @@ def test_refusals(tmp_path: Path) -> None:
         file.write(b"changed")
     with pytest.raises(ChangedError, match="another input"):
         reshard(pool, subset, tmp_path / "out")
+
+
+def test_a_pool_by_url(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    pool = write_pool(tmp_path / "pool")
+    for tar in pool.iterdir():
+        with fsspec.open(f"memory://reshard/{tar.name}", "wb") as file:
+            file.write(tar.read_bytes())
+    subset = subset_of(tmp_path / "subset.npy", [1, 8, 8, 20])
+    here = reshard(pool, subset, tmp_path / "here", shard_size=3)
+    assert reshard("memory://reshard", subset, tmp_path / "there", shard_size=3) == here
+    assert digests(new_shards(tmp_path / "here")) == digests(new_shards(tmp_path / "there"))

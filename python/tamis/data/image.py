@@ -111,7 +111,7 @@ def _open(data: bytes, limits: Limits) -> Any:
     width, height = _stated_size(data)
     if width * height > limits.pixels:
         raise ImageFault(TOO_MANY_PIXELS)
-    image = require("PIL.Image", extra="image").open(io.BytesIO(data), formats=FORMATS)
+    image = require("PIL.Image", extra="images").open(io.BytesIO(data), formats=FORMATS)
     if image.width * image.height > limits.pixels:
         raise ImageFault(TOO_MANY_PIXELS)
     return image

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,7 @@ class TarMetadata:
         self._tar = tar
         self._name = name
         self._parquet = parquet
+        self._mtime_ns = _mtime_ns(parquet)
 
     @property
     def columns(self) -> list[str]:
@@ -58,7 +60,7 @@ class TarMetadata:
         if self._joined() is None:
             table = json_table(self._tar).select(list(names))
         else:
-            table = _parquet_rows(self._tar, self._parquet_place(), tuple(names))
+            table = _parquet_rows(self._tar, self._parquet_place(), self._mtime_ns, tuple(names))
         return table.slice(start, stop - start)
 
     def ids(self, column: str | None) -> Ids | None:
@@ -119,7 +121,7 @@ class TarMetadata:
         return MetadataFile.open(self._parquet_place()).schema
 
     def _joined(self) -> pa.Array | None:
-        return None if self._parquet is None else _join(self._tar, self._parquet)
+        return None if self._parquet is None else _join(self._tar, self._parquet, self._mtime_ns)
 
     def _parquet_place(self) -> Place:
         assert self._parquet is not None
@@ -145,6 +147,14 @@ class TarMetadata:
         return pa.array(filled, pa.large_string())
 
 
+def _mtime_ns(place: Place | None) -> int:
+    # Asking for a remote file costs a request, and tells no time.
+    try:
+        return place.stat().st_mtime_ns if isinstance(place, Path) else 0
+    except OSError:
+        return 0  # reading it will say what is wrong
+
+
 def _usable(values: pa.Array, column: str) -> pa.Array:
     """Which values can be ids, bool without nulls."""
     if column == UID_COLUMN and is_text(values.type):
@@ -153,8 +163,11 @@ def _usable(values: pa.Array, column: str) -> pa.Array:
 
 
 @lru_cache(maxsize=16)
-def _join(tar: Tar, parquet: Place) -> pa.Array | None:
-    """Return int32 (n,): each sample's row in the parquet, null where it has none."""
+def _join(tar: Tar, parquet: Place, mtime_ns: int) -> pa.Array | None:
+    """Return int32 (n,): each sample's row in the parquet, null where it has none.
+
+    `mtime_ns` only makes sure that a table that has changed is read anew.
+    """
     table = MetadataFile.open(parquet)
     if KEY_COLUMN not in table.schema.names or not is_text(table.schema.field(KEY_COLUMN).type):
         return None
@@ -170,9 +183,9 @@ def _join(tar: Tar, parquet: Place) -> pa.Array | None:
 
 
 @lru_cache(maxsize=4)
-def _parquet_rows(tar: Tar, parquet: Place, names: tuple[str, ...]) -> pa.Table:
+def _parquet_rows(tar: Tar, parquet: Place, mtime_ns: int, names: tuple[str, ...]) -> pa.Table:
     """Return columns of the parquet in the order of the samples."""
-    return _read_parquet(parquet, names).take(_join(tar, parquet)).combine_chunks()
+    return _read_parquet(parquet, names).take(_join(tar, parquet, mtime_ns)).combine_chunks()
 
 
 def _read_parquet(place: Place, names: tuple[str, ...]) -> pa.Table:
