@@ -196,7 +196,7 @@ def test_expressions_that_cannot_be_read(scores: Path, tmp_path: Path) -> None:
         (("semdedup(eps=0.1)", "--eps", 0.1), "give an expression or one of --eps, --keep and"),
         (("--scores", out), "--scores and --export-metadata need an expression"),
         (("semdedup(eps=0.1)", "--scores", out), "subset.npy does not exist"),
-        (("semdedup < 0.5", "--export-metadata", scores), "holds other parquet files"),
+        (("semdedup < 0.5", "--export-metadata", scores), "holds other files"),
     ):
         outcome = call("select", scores, *arguments, "--out", out)
         assert outcome.code == 2 and told in outcome.told

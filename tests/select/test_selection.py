@@ -232,9 +232,30 @@ def test_metadata_of_a_runs_pool(pool: Path, tmp_path: Path) -> None:
         select(run, "x < 7", export_metadata=tmp_path / "other")
     named = select(run, "x < 7", export_metadata=tmp_path / "other", metadata=pool)
     assert named.report["metadata"]["rows"] == 7
-    (run / "pool.json").write_text('{"pool": "s3://bucket/pool"}')
-    with pytest.raises(PoolError, match="s3://bucket/pool is not on this machine"):
-        select(run, "x < 7", export_metadata=tmp_path / "third")
+
+
+def test_a_pool_elsewhere(pool: Path, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(pool), "/far/pool", recursive=True)
+    try:
+        far = select("memory://far/pool", "clip > 90", export_metadata=tmp_path / "far")
+        remember_pool(tmp_path / "run", "memory://far/pool")
+        beside = select(
+            tmp_path / "run",
+            "clip > 90",
+            scores=["memory://far/pool/metadata"],
+            export_metadata=tmp_path / "again",
+        )
+    finally:
+        memory.rm("/far", recursive=True)
+    near = select(pool, "clip > 90", export_metadata=tmp_path / "near")
+    assert far.rows.tolist() == beside.rows.tolist() == near.rows.tolist()
+    for name in ("a", "b", "part/c"):
+        written = [
+            tmp_path / f"{place}/metadata/{name}.parquet" for place in ("far", "near", "again")
+        ]
+        assert len({path.read_bytes() for path in written}) == 1
 
 
 def test_exports_that_are_refused(pool: Path, tmp_path: Path) -> None:
@@ -242,7 +263,7 @@ def test_exports_that_are_refused(pool: Path, tmp_path: Path) -> None:
         select(pool, "clip > 1", export_metadata=pool)
     (tmp_path / "kept").mkdir()
     pq.write_table(pa.table({"uid": ["a"]}), tmp_path / "kept/other.parquet")
-    with pytest.raises(PoolError, match=r"holds other parquet files, such as other\.parquet"):
+    with pytest.raises(PoolError, match=r"holds other files, such as .*other\.parquet; choose"):
         select(pool, "clip > 1", export_metadata=tmp_path / "kept")
     part = pool / "metadata/a.parquet"
     with pytest.raises(PoolError, match=r"1,\d+ of the 3,000 kept ids are not there, such as '"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from tamis.data.ids import is_text
 from tamis.data.parquet_file import open_parquet, parquet_errors
+from tamis.data.remote import Place
 from tamis.errors import PoolError
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -173,7 +173,7 @@ class ParquetColumn:
     beginning. One thread at a time.
     """
 
-    def __init__(self, paths: Sequence[Path], rows: Sequence[int], name: str, arrow: pa.DataType):
+    def __init__(self, paths: Sequence[Place], rows: Sequence[int], name: str, arrow: pa.DataType):
         self.name = name
         self.arrow = arrow
         self._paths = list(paths)
@@ -229,7 +229,7 @@ class ParquetColumn:
             for array in self._of_file(self._paths[number], skipped):
                 yield array if array.type == self.arrow else array.cast(self.arrow)
 
-    def _of_file(self, path: Path, skipped: int) -> Iterator[pa.Array]:
+    def _of_file(self, path: Place, skipped: int) -> Iterator[pa.Array]:
         file = open_parquet(path)
         with parquet_errors(path):
             group = 0

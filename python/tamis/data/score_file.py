@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
 from tamis.data.column import ParquetColumn, common_type
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY
-from tamis.data.listing import natural_key
+from tamis.data.listing import files_ending, natural_key
 from tamis.data.metadata import UID_COLUMN, MetadataFile
 from tamis.data.parquet_file import open_parquet
+from tamis.data.remote import Place, name_inside
 from tamis.data.uid import parse_uids, uid_fault
 from tamis.errors import PoolError, RunError
 
 SCORES = "scores"
 SCORES_FILE = "scores.parquet"
+ENDING = ".parquet"
 _RUN_MARKS = ("manifest.json", "pool.json")
 
 
@@ -37,8 +38,8 @@ class ScoreFiles:
     """
 
     name: str
-    path: Path
-    paths: list[Path] = field(repr=False)
+    path: Place
+    paths: list[Place] = field(repr=False)
     files: list[MetadataFile] = field(repr=False)
     schema: pa.Schema = field(repr=False)
     id_column: str
@@ -46,7 +47,7 @@ class ScoreFiles:
     strict: bool
 
     @classmethod
-    def open(cls, path: Path, *, name: str | None = None, strict: bool = True) -> ScoreFiles:
+    def open(cls, path: Place, *, name: str | None = None, strict: bool = True) -> ScoreFiles:
         """Read the footers. Raises PoolError."""
         paths = parquet_files(path)
         files = [MetadataFile.open(file) for file in paths]
@@ -139,12 +140,12 @@ class IdColumn:
         )
 
 
-def is_run(path: Path) -> bool:
+def is_run(path: Place) -> bool:
     """Return whether `path` is a run directory: a manifest, a link to a pool, or scores inside."""
     return (path / SCORES).is_dir() or any((path / mark).is_file() for mark in _RUN_MARKS)
 
 
-def run_tables(run: Path, *, required: bool = True) -> list[ScoreFiles]:
+def run_tables(run: Place, *, required: bool = True) -> list[ScoreFiles]:
     """Open the score tables of a run, sorted by name.
 
     Raises:
@@ -152,10 +153,10 @@ def run_tables(run: Path, *, required: bool = True) -> list[ScoreFiles]:
         PoolError: one cannot be read.
     """
     folder = run / SCORES
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name) if folder.is_dir() else []
+    entries: list[Place] = [*folder.iterdir()] if folder.is_dir() else []
     tables = []
     unfinished = []
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
@@ -174,7 +175,7 @@ def run_tables(run: Path, *, required: bool = True) -> list[ScoreFiles]:
     return tables
 
 
-def parquet_files(path: Path) -> list[Path]:
+def parquet_files(path: Place) -> list[Place]:
     """Return the file, or all `.parquet` files under a folder in natural order.
 
     Of a DataComp pool, whose folder `metadata` holds them beside other things, only those.
@@ -187,20 +188,22 @@ def parquet_files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise PoolError(f"{path} does not exist")
     folder = path
-    if not any(path.glob("*.parquet")) and any((path / "metadata").glob("*.parquet")):
-        folder = path / "metadata"
-    names = [
-        file.relative_to(path).as_posix()
-        for file in folder.rglob("*.parquet")
-        if file.is_file()
-        and not any(part.startswith(".") for part in file.parts[len(path.parts) :])
-    ]
-    if not names:
-        raise PoolError(f"{path}: expected a folder with .parquet files, it has none")
-    return [path / name for name in sorted(names, key=natural_key)]
+    if not files_ending(path, ENDING) and (path / "metadata").is_dir():
+        folder = path / "metadata" if files_ending(path / "metadata", ENDING) else path
+    files = {name_inside(file, path): file for file in _walk(folder)}
+    if not files:
+        raise PoolError(f"{path}: expected a folder with {ENDING} files, it has none")
+    return [files[name] for name in sorted(files, key=natural_key)]
 
 
-def _table_name(path: Path) -> str:
+def _walk(folder: Place) -> Iterator[Place]:
+    yield from files_ending(folder, ENDING)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.startswith("."):
+            yield from _walk(entry)
+
+
+def _table_name(path: Place) -> str:
     if path.name == SCORES_FILE:
         return path.resolve().parent.name
     return path.stem if path.is_file() else path.resolve().name

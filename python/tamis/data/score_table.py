@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from tamis.data.column import (
     kind_of,
 )
 from tamis.data.ids import Ids
+from tamis.data.remote import Place, place_of
 from tamis.data.score_file import ScoreFiles, is_run, run_tables
 from tamis.data.score_join import equal_ids, gathered, positions_in
 from tamis.errors import PoolError
@@ -85,8 +85,8 @@ class ScoreTables:
     @classmethod
     def open(
         cls,
-        path: Path | str,
-        scores: Sequence[Path | str] = (),
+        path: Place | str,
+        scores: Sequence[Place | str] = (),
         *,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
     ) -> ScoreTables:
@@ -94,7 +94,7 @@ class ScoreTables:
 
         Args:
             path: a run directory (`scores/*.parquet` and `scores/*/scores.parquet`), a parquet
-                file, or a folder of parquet files such as DataComp's metadata.
+                file, or a folder of parquet files such as DataComp's metadata; a path or a URL.
             scores: more parquet files or folders, each with a column of ids; the first has the rows
                 of a run without tables.
             memory_bytes: how much may be kept of what is read more than once.
@@ -103,13 +103,13 @@ class ScoreTables:
             PoolError: a file is not readable, or has no column of ids.
             RunError: the run has no score table.
         """
-        path = Path(path)
+        path = place_of(path)
         tables = cls(memory_bytes)
         run = is_run(path)
         found = run_tables(path, required=not scores) if run else [ScoreFiles.open(path)]
         seen = {file.resolve() for table in found for file in table.paths}
         for other in scores:
-            opened = ScoreFiles.open(Path(other))
+            opened = ScoreFiles.open(place_of(other))
             if not all(file.resolve() in seen for file in opened.paths):
                 found.append(opened)
         tables._files = _named_apart(found)

@@ -12,7 +12,8 @@ import pyarrow as pa
 from tamis.data.id_index import IdIndex
 from tamis.data.ids import Ids
 from tamis.data.parquet_file import open_parquet, parquet_errors
-from tamis.data.score_file import ScoreFiles, is_run, parquet_files
+from tamis.data.remote import Place, RemotePath, name_inside, place_of
+from tamis.data.score_file import ScoreFiles, is_run
 from tamis.data.score_table import ScoreTables
 from tamis.errors import PoolError
 from tamis.run import atomic
@@ -39,28 +40,23 @@ class MetadataExport:
 
     @classmethod
     def plan(
-        cls, selected_from: ScoreTables | Path | str, target: Path | str, metadata: Any = None
+        cls, selected_from: ScoreTables | Place | str, target: Path | str, metadata: Any = None
     ) -> MetadataExport:
         """Find the metadata, before anything is selected.
 
         Raises:
             PoolError: there is none, or the target is the metadata itself or holds other files.
         """
-        path = _metadata_path(selected_from) if metadata is None else Path(metadata)
+        path = _metadata_path(selected_from) if metadata is None else place_of(metadata)
         source = ScoreFiles.open(path)
         target = Path(target)
-        existing = (
-            set(parquet_files(target)) if target.is_dir() and any(target.iterdir()) else set()
-        )
-        names = {target / _relative(source, file) for file in source.paths}
-        if any(
-            file.resolve() == (target / _relative(source, file)).resolve() for file in source.paths
-        ):
+        targets = {file: target / _relative(source, file) for file in source.paths}
+        if any(file.resolve() == own.resolve() for file, own in targets.items()):
             raise PoolError(f"{target} holds the metadata itself; choose another folder")
-        if existing - names:
+        others = sorted(set(target.rglob("*.parquet")) - set(targets.values()))
+        if others:
             raise PoolError(
-                f"{target} holds other parquet files, such as {min(existing - names).name}; choose "
-                "an empty folder"
+                f"{target} holds other files, such as {others[0]}; choose another folder"
             )
         return cls(source, target)
 
@@ -88,7 +84,7 @@ class MetadataExport:
             )
         return {"path": str(self.target), "rows": n_rows, "files": len(self.source.paths)}
 
-    def _write_file(self, path: Path, target: Path, index: IdIndex, found: np.ndarray) -> int:
+    def _write_file(self, path: Place, target: Path, index: IdIndex, found: np.ndarray) -> int:
         n_rows = 0
         file = open_parquet(path)
         column = file.schema_arrow.get_field_index(self.source.id_column)
@@ -106,29 +102,27 @@ class MetadataExport:
         return n_rows
 
 
-def _ids(column: pa.Array, path: Path) -> Ids:
+def _ids(column: pa.Array, path: Place) -> Ids:
     try:
         return Ids.of(column)
     except (PoolError, TypeError) as error:
         raise PoolError(f"{path}: {error}") from error
 
 
-def _relative(source: ScoreFiles, path: Path) -> Path:
-    return path.relative_to(source.path) if source.path.is_dir() else Path(path.name)
+def _relative(source: ScoreFiles, path: Place) -> str:
+    return name_inside(path, source.path) if path != source.path else path.name
 
 
-def _metadata_path(selected_from: ScoreTables | Path | str) -> Path:
+def _metadata_path(selected_from: ScoreTables | Place | str) -> Place:
     if isinstance(selected_from, ScoreTables):
         base = selected_from.base
         if base is None:
             raise PoolError("these tables are in memory; name the metadata to export from")
         return base.path
-    path = Path(selected_from)
+    path = place_of(selected_from)
     if not is_run(path):
         return path
-    pool = pool_of(path)
+    pool = None if isinstance(path, RemotePath) else pool_of(path)
     if pool is None:
         raise PoolError(f"{path} does not know its pool; name the metadata to export from")
-    if "://" in pool:
-        raise PoolError(f"the pool {pool} is not on this machine; name the metadata to export from")
-    return Path(pool)
+    return place_of(pool)

@@ -45,7 +45,12 @@ def top(x: Expression, amount: Amount, *, ties: str | None = None) -> Expression
 
 
 def bottom(x: Expression, amount: Amount, *, ties: str | None = None) -> Expression:
-    """Return the rows with the smallest values of `x`; arguments as for :func:`top`."""
+    """Return the rows with the smallest values of `x`; arguments as for :func:`top`.
+
+    Example:
+        >>> str(bottom(col("loss"), 0.5) & ~col("basic"))
+        'bottom(loss, 0.5) & ~basic'
+    """
     return call("bottom", x, amount, ties=ties)
 
 
@@ -92,33 +97,70 @@ def fuse(*x: Expression, weights: Sequence[float] | None = None) -> Expression:
 def minmax(x: Expression) -> Expression:
     """Return (x - min) / (max - min) in float64, over the finite values; 0 where all are equal.
 
-    -inf becomes 0 and inf becomes 1. One extreme value rescales all others: `rank` does not.
+    -inf becomes 0 and inf becomes 1. One extreme value rescales all others; `quantile` is immune.
+
+    Example:
+        >>> from tamis.select import ScoreTables, select
+        >>> tables = ScoreTables.of(["a", "b", "c"], {"x": [10.0, 15.0, 20.0]})
+        >>> select(tables, minmax(col("x")) == 0.5).ids.to_list()
+        ['b']
     """
     return call("minmax", x)
 
 
 def zscore(x: Expression) -> Expression:
-    """Return (x - mean) / standard deviation over the finite values; 0 where all are equal."""
+    """Return (x - mean) / standard deviation over the finite values; 0 where all are equal.
+
+    Computed in float64; the deviation is that of the rows themselves (n in the denominator).
+
+    Example:
+        >>> from tamis.select import ScoreTables, select
+        >>> tables = ScoreTables.of(["a", "b", "c"], {"x": [1.0, 1.0, 4.0]})
+        >>> select(tables, zscore(col("x")) > 1).ids.to_list()
+        ['c']
+    """
     return call("zscore", x)
 
 
 def rank(x: Expression) -> Expression:
-    """Return the place in ascending order, from 1; equal values share the mean of their places."""
+    """Return the place in ascending order, from 1; equal values share the mean of their places.
+
+    Example:
+        >>> from tamis.select import ScoreTables, select
+        >>> tables = ScoreTables.of(["a", "b", "c"], {"x": [1.0, 1.0, 4.0]})
+        >>> select(tables, rank(col("x")) == 1.5).ids.to_list()
+        ['a', 'b']
+    """
     return call("rank", x)
 
 
 def quantile(x: Expression) -> Expression:
-    """Return (rank - 0.5) / rows with a value, in (0, 1)."""
+    """Return (rank - 0.5) / rows with a value, in (0, 1).
+
+    Example:
+        >>> str(fuse(quantile(col("a")), quantile(col("b"))).top(0.2))
+        'top(fuse(quantile(a), quantile(b)), 0.2)'
+    """
     return call("quantile", x)
 
 
 def scored(x: Expression) -> Expression:
-    """Return the rows that have a value, `~scored(x)` those that have none."""
+    """Return the rows that have a value, `~scored(x)` those that have none.
+
+    Example:
+        >>> str((col("clip") >= 0.28) | ~scored(col("clip")))
+        'clip >= 0.28 | ~scored(clip)'
+    """
     return call("scored", x)
 
 
 def everything() -> Expression:
-    """Return all rows, `all()` in the language."""
+    """Return all rows, `all()` in the language.
+
+    Example:
+        >>> str(everything() - uids("benchmark.txt"))
+        'all() - uids("benchmark.txt")'
+    """
     return call("all")
 
 

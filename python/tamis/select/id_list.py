@@ -11,8 +11,6 @@ from tamis.data.metadata import MetadataFile
 from tamis.data.subset import read_subset
 from tamis.errors import PoolError
 
-_MAX_TEXT_BYTES = 1 << 36
-
 
 def read_id_list(path: Path | str) -> Ids:
     """Read a list of ids; its repeats are kept.

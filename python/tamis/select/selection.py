@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tamis.data.ids import Ids
+from tamis.data.remote import Place
 from tamis.data.score_join import BLOCK_ROWS
 from tamis.data.score_table import DEFAULT_MEMORY_BYTES, ScoreTables
 from tamis.data.subset import subset_content
@@ -78,21 +79,21 @@ class _KeptBlock:
 
 
 def select(
-    source: ScoreTables | Path | str,
+    source: ScoreTables | Place | str,
     expression: Expression | str,
     *,
-    scores: Sequence[Path | str] = (),
+    scores: Sequence[Place | str] = (),
     out: Path | str | None = None,
     export_metadata: Path | str | None = None,
-    metadata: Path | str | None = None,
+    metadata: Place | str | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     block_rows: int = BLOCK_ROWS,
 ) -> Selected:
     """Select rows.
 
     Args:
-        source: a run directory, a parquet file or folder of them (DataComp's metadata), or tables
-            that are open already. Its rows are the rows that are selected from.
+        source: a run directory, a parquet file or folder of them (DataComp's metadata), as a path
+            or URL, or tables that are open already. Its rows are those that are selected from.
         expression: text, or a tree built with :func:`tamis.select.col`.
         scores: more score tables, parquet files or folders keyed by id.
         out: the subset to write: .npy (DataComp's format, uids only) or .parquet; the report goes
