@@ -55,6 +55,25 @@ def test_rows_do_not_depend_on_their_mates(network: torch.nn.Module) -> None:
     assert (np.roll(device.run(network, shifted), -3 - ROWS_PER_PIECE, axis=0) == expected).all()
 
 
+def test_pieces_that_only_fill_up_are_computed_once(network: torch.nn.Module) -> None:
+    rows = batch(64)
+    rows[11:] = rows[0]
+    calls = []
+
+    def counted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        return network(x) * y
+
+    scale = np.ones((64, 1), np.float32)
+    found = Device("cpu", "fp32").run(counted, rows, scale)
+    assert calls == [8, 8, 8]
+    assert (found == Device("cpu", "fp32").run(network, rows)).all()
+    calls.clear()
+    scale[-1] = 2
+    assert (Device("cpu", "fp32").run(counted, rows, scale)[-1] == 2 * found[-1]).all()
+    assert calls == [8, 8, 8, 8]
+
+
 def test_the_state_of_torch_is_left_alone(network: torch.nn.Module) -> None:
     before = torch.get_num_threads()
 

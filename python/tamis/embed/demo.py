@@ -11,7 +11,7 @@ Every image and every text is encoded alone, as the rows of the sample pool were
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -77,20 +77,7 @@ class DemoEncoder:
 
     def encode_images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
         """See :class:`tamis.embed.encoder.Encoder`."""
-        return _each_once(self._images, batch)
 
-    def prepare_texts(self, texts: Sequence[str]) -> list[list[Tokens]]:
-        """See :class:`tamis.embed.encoder.Encoder`."""
-        if not texts:
-            return []
-        tokens = self._tokenizer(list(texts), truncation=True, max_length=MOST_TOKENS)["input_ids"]
-        return [[np.array(row, np.int64)] for row in tokens]
-
-    def encode_texts(self, tokens: Tokens, lengths: Tokens) -> npt.NDArray[np.floating[Any]]:
-        """See :class:`tamis.embed.encoder.Encoder`."""
-        return _each_once(self._texts, np.column_stack([lengths, tokens]))
-
-    def _images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         def features(pixels: Any) -> Any:
             # These strides make torch take the code path that the sample pool's rows took.
             x = ((pixels[0].float() - 127) / 128).permute(2, 0, 1)[None]
@@ -101,22 +88,21 @@ class DemoEncoder:
         unit = [(row / np.sqrt((row * row).sum())).astype(np.float16) for row in rows]
         return np.stack([row.astype(np.float64) @ self._weight + self._bias for row in unit])
 
-    def _texts(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        def features(numbers: Any) -> Any:
-            tokens = numbers[:, 1 : 1 + int(numbers[0, 0])]
-            return self._text_net(input_ids=tokens).last_hidden_state.double().mean(1)
+    def prepare_texts(self, texts: Sequence[str]) -> list[list[Tokens]]:
+        """See :class:`tamis.embed.encoder.Encoder`."""
+        if not texts:
+            return []
+        tokens = self._tokenizer(list(texts), truncation=True, max_length=MOST_TOKENS)["input_ids"]
+        return [[np.array(row, np.int64)] for row in tokens]
 
-        return self._device.run(features, batch, rows_per_piece=1)
+    def encode_texts(self, tokens: Tokens, lengths: Tokens) -> npt.NDArray[np.floating[Any]]:
+        """See :class:`tamis.embed.encoder.Encoder`."""
 
+        def features(padded: Any, length: Any) -> Any:
+            text = padded[:, : int(length[0])]
+            return self._text_net(input_ids=text).last_hidden_state.double().mean(1)
 
-def _each_once(
-    encode: Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]], batch: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    """Encode rows that are equal once; a row's result depends on no other row."""
-    first: dict[bytes, int] = {}
-    places = [first.setdefault(row.tobytes(), len(first)) for row in batch]
-    distinct = np.unique(places, return_index=True)[1]
-    return encode(batch[distinct])[places]
+        return self._device.run(features, tokens, lengths, rows_per_piece=1)
 
 
 def _image_net() -> Any:

@@ -2,12 +2,14 @@
 
 On a CPU a batch is cut into pieces of fixed size, and every piece is computed by one thread, many
 at a time: rows depend on no number of threads, and it is as fast as threads within an operation.
-On a GPU the batch is computed whole, in float16 or bfloat16 where that is asked for.
+Equal pieces, such as those that only fill a batch up, are computed once. On a GPU the batch is
+computed whole, in float16 or bfloat16 where that is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -102,9 +104,13 @@ class Device:
             [array[start : start + rows_per_piece] for array in arrays]
             for start in range(0, len(arrays[0]), rows_per_piece)
         ]
-        threads = min(_native.facts()["threads"], len(pieces))
+        names = [_name(piece) for piece in pieces]
+        distinct = dict(zip(names, pieces, strict=True))
+        threads = min(_native.facts()["threads"], len(distinct))
         with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(lambda piece: compute(*piece), pieces)))
+            results = pool.map(lambda piece: compute(*piece), distinct.values())
+            found = dict(zip(distinct, results, strict=True))
+        return np.concatenate([found[name] for name in names])
 
     @contextlib.contextmanager
     def _precise(self) -> Iterator[None]:
@@ -122,6 +128,14 @@ class Device:
             if lower is not None:
                 stack.enter_context(torch.autocast(self.kind, lower))
             yield
+
+
+def _name(piece: list[npt.NDArray[Any]]) -> bytes:
+    digest = hashlib.blake2b()
+    for array in piece:
+        digest.update(f"{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
 
 
 def _tensor(array: npt.NDArray[Any]) -> Any:
