@@ -150,6 +150,7 @@ def test_an_expression(scores: Path, words: Path, tmp_path: Path) -> None:
 
     told = call("select", scores, expression, *choice, "--out", tmp_path / "again.npy").out
     assert "threshold 0." in told and "words: 30 rows are not in" in told
+    assert "rows in both" in told and f"{report['overlap'][1][0]:,}" in told
     assert "again.npy.json" in told and f"{report['kept']:,}" in told
     assert (tmp_path / "again.npy").read_bytes() == out.read_bytes()
 

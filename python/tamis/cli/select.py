@@ -13,6 +13,8 @@ from rich.text import Text
 
 from tamis.cli.summary import print_selection
 
+MOST_SHOWN = 8  # terms of which the overlap is printed; the report has all
+
 
 def select(
     run: Annotated[
@@ -52,8 +54,7 @@ def select(
 ) -> None:
     """Select from scores; nothing is computed anew.
 
-    `--eps`, `--keep` and `--keep-rows` choose by SemDeDup's score alone, from a run of `tamis
-    dedup`; everything else is an expression.
+    --eps, --keep and --keep-rows choose by SemDeDup's score alone; all else is an expression.
 
     [bold]Example[/bold]: tamis select run/ 'top(clip, 0.3) & semdedup(eps=0.03)' --out subset.npy
     """
@@ -125,6 +126,8 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
         f"{share:.1%} kept",
     )
     console.print(table)
+    if 1 < len(report["terms"]) <= MOST_SHOWN:
+        console.print(_overlap(report["overlap"]))
     if report["kept"] != report["kept_rows"]:
         console.print(f"{report['kept']:,} with repeats")
     for source in report["inputs"]:
@@ -141,6 +144,16 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
         exported = report["metadata"]
         told = f"metadata: {exported['rows']:,} rows in {exported['path']}"
         console.print(Text(told), soft_wrap=True)
+
+
+def _overlap(overlap: list[list[int]]) -> Table:
+    table = Table(title="rows in both", title_justify="left", box=None, pad_edge=False)
+    table.add_column("term", style="bold")
+    for number in range(len(overlap)):
+        table.add_column(str(number + 1), justify="right")
+    for number, row in enumerate(overlap):
+        table.add_row(str(number + 1), *(f"{both:,}" for both in row[: number + 1]))
+    return table
 
 
 def _remark(term: dict[str, Any]) -> str:

@@ -1,10 +1,29 @@
-"""Selection: an expression over score columns and sets of rows gives a subset.
+r"""Selection: an expression over score columns and sets of rows gives a subset.
 
     from tamis.select import col, select, semdedup
 
     select("run", col("clip_l14").top(0.3) & semdedup(eps=0.03), out="subset.npy")
 
 The text "top(clip_l14, 0.3) & semdedup(eps=0.03)" builds the same tree.
+
+| written | is |
+|---|---|
+| `clip`, `table.clip`, `` `odd name` `` | a column; of bools: a set of rows |
+| `x >= 0.28`, `lang == "en"`, `ok == false` | a set; numbers are compared in the column's type |
+| `top(x, 0.3)`, `top(x, 1000)`, `bottom(...)` | a set: a fraction or a number of rows |
+| `top(x, 0.3, ties="datacomp")` | n + 1 rows and all ties, as DataComp's baselines |
+| `semdedup(eps=0.03)` | a set: what SemDeDup keeps |
+| `uids("file.npy")` | the rows that a file lists, as often as it does |
+| `scored(x)`, `all()` | the rows with a value; all rows |
+| `a & b`, `a \| b`, `~a`, `a - b` | and, or, not, and `a & ~b`: who is in b at all goes |
+| `a within b` | a, seen from the rows of b only, and b |
+| `minmax(x)`, `zscore(x)`, `rank(x)`, `quantile(x)` | numbers on a common scale |
+| `fuse(x, y, weights=[0.7, 0.3])`, `x + 2 * y` | sums, in float64 |
+
+From the weakest to the strongest: `within`, `|`, `&`, comparisons, `+ -`, `* /`, `~` and the sign.
+A row without a value is neither in a set nor in its complement: NaN passes no filter, under `~`
+neither. Repeats: `a & b` of two lists takes the smaller and `a | b` the larger number; a set that
+filters a list leaves its numbers.
 """
 
 from __future__ import annotations
