@@ -17,6 +17,7 @@ from tests.reshard.shards import digests, new_shards, read_by_webdataset, write_
 from tests.run.snapshot import snapshot
 from tests.samples.hostile_tars import member, members_of, tar_of, uid
 
+from tamis.data.samples import open_samples
 from tamis.data.subset import read_subset, write_subset
 from tamis.errors import ChangedError, PoolError, RunError
 from tamis.reshard import reshard
@@ -123,6 +124,17 @@ def test_webdatasets_own_loader_reads_it(tmp_path: Path) -> None:
     ]
 
 
+def test_the_result_is_a_pool(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool")
+    subset = subset_of(tmp_path / "subset.npy", [1, 2, 2, 15, 99])
+    reshard(pool, subset, tmp_path / "out", shard_size=3)
+    found = open_samples(tmp_path / "out", ids="key")
+    assert found.problems() == []
+    assert found.ids().to_list() == [f"{uid(n)}-{j}" for n, j in [(1, 0), (2, 0), (2, 1), (15, 0)]]
+    with pytest.raises(PoolError, match=r"id .* is there twice"):
+        reshard(tmp_path / "out", subset, tmp_path / "again")
+
+
 def test_missing_and_damaged_samples_are_told(tmp_path: Path) -> None:
     pool = tmp_path / "pool"
     pool.mkdir()
@@ -136,7 +148,7 @@ def test_missing_and_damaged_samples_are_told(tmp_path: Path) -> None:
     counted = {name: summary[name] for name in ("subset_rows", "written", "missing", "quarantined")}
     assert counted == {"subset_rows": 8, "written": 2, "missing": 4, "quarantined": 2}
     assert (summary["missing_ids"], summary["quarantined_ids"]) == (2, 1)
-    assert pq.read_table(out / "missing.parquet").to_pydict() == {
+    assert pq.read_table(out / "subset/missing.parquet").to_pydict() == {
         "id": [uid(98), uid(99)],
         "copies": [1, 3],
     }
@@ -185,7 +197,7 @@ def test_ids_that_are_no_uids(tmp_path: Path) -> None:
         "caf%C3%A9-0": "cafétxt",
         f"{'x' * 120}-0": "x" * 120 + "txt",
     }
-    assert (out / "sample_ids.parquet").exists()
+    assert (out / "subset/sample_ids.parquet").exists()
 
 
 def write_tar(path: Path, members: list[tuple[str, bytes]]) -> None:

@@ -84,7 +84,7 @@ def _print_summary(summary: dict[str, Any], out: Path, seconds: float) -> None:
     table.add_row("subset", f"{summary['subset_rows']:,} rows")
     table.add_row("written", f"{summary['written']:,} ({summary['samples']:,} different samples)")
     if summary["missing"]:
-        where = out / "missing.parquet"
+        where = out / "subset" / "missing.parquet"
         table.add_row("not in the pool", f"{summary['missing']:,}, listed in {where}")
     if summary["quarantined"]:
         where = out / "quarantine.parquet"

@@ -3,9 +3,9 @@
 ```
 DIR/00000000.tar ...          members as they were, under the keys {uid}-{j}
 DIR/00000000_stats.json ...   {"count": n, "successes": n}
-DIR/sample_ids.npy            the subset, sorted (sample_ids.parquet for ids that are no uids)
+DIR/sample_ids.npy            the subset, sorted; for ids that are no uids subset/sample_ids.parquet
 DIR/meta.json                 output_shard_count, output_shard_format, ..., for DataComp's training
-DIR/missing.parquet           id, copies: what the subset has and the pool has not
+DIR/subset/missing.parquet    id, copies: what the subset has and the pool has not
 DIR/quarantine.parquet        uid, file, row, reason: samples of the subset that are damaged
 DIR/summary.json  manifest.json  config.toml  log.jsonl
 ```
@@ -28,7 +28,7 @@ from tamis.data.samples import open_samples
 from tamis.data.samples.joined import JoinedSamples
 from tamis.data.samples.pool import SamplePool
 from tamis.data.samples.tar_file import TarShard
-from tamis.data.subset import subset_content, subset_name
+from tamis.data.subset import subset_content
 from tamis.errors import PoolError
 from tamis.reshard.copying import Copier
 from tamis.reshard.plan import Plan
@@ -41,6 +41,7 @@ from tamis.select.id_list import as_kind, read_id_list
 
 SHARD_FORMAT = "{:08d}.tar"
 STATS_FORMAT = "{:08d}_stats.json"
+MISSING = "subset/missing.parquet"
 _STAGE = "reshard"
 _RESULTS = "results"
 _MOST_THREADS = 4
@@ -179,7 +180,7 @@ def _results(
     bad_rows: Sequence[BadRow],
     first_shard: int,
 ) -> dict[str, Payload]:
-    ids_name = subset_name(wanted.kind).replace("subset", "sample_ids")
+    ids_name = "sample_ids.npy" if wanted.kind == "uid32" else "subset/sample_ids.parquet"
     missing = {"id": plan.absent.to_arrow(), "copies": plan.absent_copies}
     return {
         "summary.json": summary,
@@ -193,7 +194,7 @@ def _results(
             "shard_size": plan.shard_size,
         },
         ids_name: subset_content(wanted, ids_name),
-        "missing.parquet": pa.table(missing),
+        MISSING: pa.table(missing),
         "quarantine.parquet": quarantine_table(bad_rows, pool.ids()),
     }
 

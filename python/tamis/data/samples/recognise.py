@@ -37,6 +37,7 @@ from tamis.data.samples.layouts import (
     open_tars,
 )
 from tamis.errors import PoolError
+from tamis.run.manifest import LOG, MANIFEST
 
 _WITHOUT_COLUMNS = ("webdataset", "images")
 _PACKED = r"(\.(gz|zst|bz2|xz))"
@@ -127,7 +128,8 @@ def _candidates(
     """Every way to read a folder, by kind."""
     tables = pool_tables([file for file in files if file.suffix == ".parquet"])
     tars = [file for file in files if file.suffix == ".tar"]
-    lines = [file for file in files if _LINES.search(file.name)]
+    own = {LOG} if any(file.name == MANIFEST for file in files) else set()
+    lines = [file for file in files if _LINES.search(file.name) and file.name not in own]
     inner = _files_in(path / "metadata", ".parquet")
     beside = {tar.stem for tar in tars}
     if not tars:
