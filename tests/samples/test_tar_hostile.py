@@ -265,6 +265,13 @@ def test_a_hundred_thousand_members_of_one_sample(tmp_path: Path) -> None:
     assert (shard.n_rows, len(shard.index().members(0))) == (1, 20_000)
 
 
+def test_thousands_of_dotted_suffixes_in_one_sample(tmp_path: Path) -> None:
+    template = header("k.jpg", 0)
+    parts = [changed_header(template, 0, b"k.s%06d.jpg" % number) for number in range(20_000)]
+    shard = opened(tmp_path, BEFORE + member("k.jpg", b"x") + b"".join(parts) + AFTER)
+    assert (shard.n_rows, len(shard.index().members(1))) == (3, 20_001)
+
+
 def test_many_damaged_headers(tmp_path: Path) -> None:
     bad = bytearray(header("9.jpg", 0))
     bad[0] ^= 1

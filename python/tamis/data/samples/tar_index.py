@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -66,13 +67,6 @@ class TarIndex:
         codes = self.suffixes[part].tolist()
         names = [self.suffix_names[code] for code in codes]
         return list(zip(names, self.offsets[part].tolist(), self.sizes[part].tolist(), strict=True))
-
-    def rows_with(self, suffix: str) -> np.ndarray:
-        """Return int64, ascending: the samples that have a member with this suffix."""
-        if suffix not in self.suffix_names:
-            return np.empty(0, np.int64)
-        members = np.flatnonzero(self.suffixes == self.suffix_names.index(suffix))
-        return np.searchsorted(self.starts, members, side="right") - 1
 
 
 class Grouping:
@@ -239,17 +233,23 @@ def _require_no_dot_in_keys(index: TarIndex, name: str) -> None:
     if index.n_rows < 2:
         return
     numbers: dict[str, int] = {}
-    numbered = [numbers.setdefault(stem, len(numbers)) for stem, _, _ in stems]
-    pairs = np.unique(np.stack([np.array(numbered)[index.suffixes[members]], rows]), axis=1)
-    lone = np.bincount(pairs[0], minlength=len(numbers)) == 1
-    for member, row in zip(members.tolist(), rows.tolist(), strict=True):
-        code = int(index.suffixes[member])
-        if not lone[numbered[code]]:
-            continue
-        here = index.suffixes[index.starts[row] : index.starts[row + 1]].tolist()
-        beside = {_is_image(stems[c][2]) for c in here if stems[c][0] == stems[code][0]}
-        if len(beside) == 2 or not plain[here].any():
-            _refuse_dot(index, name, member, row)
+    numbered = np.array([numbers.setdefault(stem, len(numbers)) for stem, _, _ in stems])
+    stem_of = numbered[index.suffixes[members]]
+    pairs = np.unique(np.stack([stem_of, rows]), axis=1)
+    lone = (np.bincount(pairs[0], minlength=len(numbers)) == 1)[stem_of]
+    suspects = zip(rows[lone].tolist(), members[lone].tolist(), strict=True)
+    for row, group in groupby(suspects, key=lambda suspect: suspect[0]):
+        here = index.suffixes[index.starts[row] : index.starts[row + 1]]
+        has_plain = plain[here].any()
+        kinds: dict[str, set[bool]] = {}
+        for code in here.tolist():
+            stem, _, last = stems[code]
+            kinds.setdefault(stem, set()).add(_is_image(last))
+        for _, member in group:
+            # A sample of its own: an image and its text, or no plain member beside it.
+            stem = stems[int(index.suffixes[member])][0]
+            if len(kinds[stem]) == 2 or not has_plain:
+                _refuse_dot(index, name, member, row)
 
 
 def _refuse_dot(index: TarIndex, name: str, member: int, row: int) -> None:

@@ -16,7 +16,9 @@ from tamis.data.samples.tar_scan import ReadAt, scan_tar
 from tamis.errors import PoolError
 
 _AHEAD_BYTES = 1 << 22
-_GAP_BYTES = 1 << 16
+# What lies between two ranges is read too where that is cheaper than another read.
+_GAP_BYTES = 1 << 14
+_REMOTE_GAP_BYTES = 1 << 20
 _READ_BYTES = 1 << 25
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -104,13 +106,14 @@ def read_ranges(
     Raises:
         PoolError: the file is shorter than it was.
     """
+    gap = _GAP_BYTES if isinstance(place, Path) else _REMOTE_GAP_BYTES
     first = 0
     while first < len(ranges):
         start = ranges[first][0]
         last, stop = first, start + ranges[first][1]
         while last + 1 < len(ranges):
             offset, n_bytes = ranges[last + 1]
-            if offset - stop > _GAP_BYTES or offset + n_bytes - start > _READ_BYTES:
+            if offset - stop > gap or offset + n_bytes - start > _READ_BYTES:
                 break
             last, stop = last + 1, offset + n_bytes
         content = memoryview(read_at(start, stop - start))
