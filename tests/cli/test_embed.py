@@ -28,9 +28,9 @@ def made(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "run"
     done = run("embed", pool, *DEMO, "--out", out, "--workers", 1)
     assert done.code == 0, done.err
-    assert done.out.count("10 x 384") == 2
+    assert done.out.count("10 x 384") == 2, done.out
     assert "demo stand-in" in done.out
-    assert "rows/s" in done.err
+    assert "10/10 rows" in done.err, done.err
     return out / "embeddings/demo"
 
 
