@@ -50,6 +50,10 @@ class Place:
         """A file that the recipe names."""
         return self.folder / path
 
+    def named(self, path: str) -> str:
+        """A file, folder or URL that the recipe names."""
+        return path if "://" in path else str(self.folder / path)
+
 
 class Options(BaseModel):
     """The options of a scorer; those of `tamis score`."""
@@ -118,7 +122,7 @@ class NegClipLossOptions(_Pairs):
 class NormSimOptions(Options):
     """`tamis score normsim`."""
 
-    target: Path
+    target: str
     target_embedding: str | None = None
     image: str | None = None
     embeddings: str | None = None
@@ -133,7 +137,7 @@ class NormSimOptions(Options):
         from tamis.data.pool import open_pool
         from tamis.filters.normsim import NormSim
 
-        target = open_pool(place.file(self.target), embedding=self.target_embedding)
+        target = open_pool(place.named(self.target), embedding=self.target_embedding)
         return NormSim(place.side("image", self.image, self.embeddings), target, self.p, name)
 
 

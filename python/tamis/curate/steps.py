@@ -279,7 +279,9 @@ class Select:
         usual = Path(subset_name(tables.ids.read(0, 1).kind)).suffix
         name = self.step.subset or f"{self.file_stem}{usual}"
         with progress.stage("selecting", tables.n_rows, "rows") as advance:
-            selected = select(tables, self.step.expression, out=place.run / name)
+            selected = select(
+                tables, self.step.expression, out=place.run / name, folder=place.folder
+            )
             advance(tables.n_rows)
         return {**selected.report, "subset_file": str(selected.out)}
 

@@ -75,9 +75,11 @@ def run_scorer(
     progress = progress or Quiet()
     if pool is not None:
         remember_pool(run, pool)
+    from tamis.data.ids_digest import ids_digest
+
     with RunDirectory.open(
         step_folder(run, scorer.name),
-        {"score": scorer.name, **scorer.recipe()},
+        {"score": scorer.name, "ids": ids_digest(scorer.ids()), **scorer.recipe()},
         scorer.inputs(),
         plan={"rows_per_unit": rows_per_unit},
         part=part,
@@ -126,7 +128,11 @@ def _join(
 ) -> dict[str, Any]:
     from tamis.score.table import joined, table_schema
 
-    summary = {"score": scorer.name, **_spread(scorer, step, units)}
+    summary = {
+        "score": scorer.name,
+        "recipe": scorer.recipe(),
+        **_spread(scorer, step, units),
+    }
     _refuse(summary, max_bad_fraction, step.path)
     if not step.done(*RESULT):
         schema = table_schema(scorer.schema, scorer.ids())

@@ -27,10 +27,10 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
             for each of two passes.
 
     Returns:
-        rows_in, scored, unscored; reasons: reason -> rows, the 100 commonest; infinite: rows with
-        an infinite score; min, max, mean (of a correctly rounded sum) and quantiles of the finite
-        scores, None where there are none. The q-quantile is the score of rank
-        floor(q * (n - 1)), counted from 0.
+        rows_in, scored, unscored; true: how many are, of a column of bools, else None; reasons:
+        reason -> rows, the 100 commonest; infinite: rows with an infinite score; min, max, mean (of
+        a correctly rounded sum) and quantiles of the finite scores, None where there are none. The
+        q-quantile is the score of rank floor(q * (n - 1)), counted from 0.
 
     Example:
         >>> table = pa.table({"a": np.float32([2, 1, np.nan]), "reason": [None, None, "bad"]})
@@ -38,7 +38,8 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
         >>> found["mean"], found["reasons"], found["quantiles"]["0.5"]
         (1.5, {'bad': 1}, 1.0)
     """
-    rows = scored = 0
+    rows = scored = true = 0
+    flags = False
     reasons: Counter[str] = Counter()
     high = np.zeros(_HALF, np.int64)
     sums, least, most = [], math.inf, -math.inf
@@ -48,6 +49,9 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
         for entry in table.column(REASON).drop_null().value_counts().to_pylist():
             reasons[entry["values"]] += entry["counts"]
         values = _finite(table)
+        if pa.types.is_boolean(table.column(0).type):
+            flags = True
+            true += int(values.sum())
         if len(values):
             sums.append(math.fsum(values.tolist()))
             least, most = min(least, float(values.min())), max(most, float(values.max()))
@@ -57,6 +61,7 @@ def spread(tables: Callable[[], Iterator[pa.Table]]) -> dict[str, Any]:
         "rows_in": rows,
         "scored": scored,
         "unscored": rows - scored,
+        "true": true if flags else None,
         "reasons": _most_common(reasons),
         "infinite": scored - finite,
         "min": least if finite else None,

@@ -67,11 +67,12 @@ class Evaluator:
         lists: the lists of ids that were read.
     """
 
-    def __init__(self, checker: Checker, scan: Scan) -> None:
+    def __init__(self, checker: Checker, scan: Scan, folder: Path = Path()) -> None:
         self.terms: list[Term] = []
         self.lists: list[dict[str, Any]] = []
         self._checker = checker
         self._scan = scan
+        self._folder = folder
         self._base_text: str | None = None
 
     def rows(self, node: Expression, base: Rows | None = None) -> Rows:
@@ -172,7 +173,7 @@ class Evaluator:
         path = node.arguments[0]
         assert isinstance(path, Text)
         try:
-            ids = as_kind(read_id_list(Path(path.value)), self._scan.tables.ids.read(0, 1))
+            ids = as_kind(read_id_list(self._folder / path.value), self._scan.tables.ids.read(0, 1))
         except PoolError as error:
             span = path.span or (0, len(self._checker.text))
             raise ExpressionError(str(error), self._checker.text, span) from error

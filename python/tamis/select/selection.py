@@ -86,6 +86,7 @@ def select(
     out: Path | str | None = None,
     export_metadata: Path | str | None = None,
     metadata: Place | str | None = None,
+    folder: Path | str = ".",
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     block_rows: int = BLOCK_ROWS,
 ) -> Selected:
@@ -102,6 +103,7 @@ def select(
             :class:`tamis.select.export.MetadataExport`.
         metadata: the parquet file or folder to export from; None means the source, or the pool of
             the run.
+        folder: what relative paths in the expression are relative to.
         memory_bytes: how much may be kept of columns that are read more than once, and held while
             the subset is sorted. What comes on top: about 100 bytes for each row of a block and
             term; one bit for each row for the result, and for each `top` with ties; 4 bytes for
@@ -140,7 +142,7 @@ def select(
         export = MetadataExport.plan(source, export_metadata, metadata)
 
     scan = Scan(tables, block_rows)
-    evaluator = Evaluator(checker, scan)
+    evaluator = Evaluator(checker, scan, Path(folder))
     rows = evaluator.rows(tree)
     selected = _collect(rows, evaluator, scan, text, None if out is None else Path(out))
     if export is not None:

@@ -20,10 +20,16 @@ def print_scores(summary: dict[str, Any], folder: Path, seconds: float) -> None:
         table.add_row("part", "{} of {}; the command without --part joins".format(*summary["part"]))
     table.add_row("rows in", f"{summary['rows_in']:,}")
     table.add_row("scored", f"{summary['scored']:,}")
+    language = summary.get("recipe", {}).get("language")
+    if language is not None:
+        table.add_row("language", f"by {language}")
     if summary["unscored"]:
         told = "; ".join(f"{reason}: {rows:,}" for reason, rows in summary["reasons"].items())
         table.add_row("unscored", f"{summary['unscored']:,} ({told})")
-    if summary["mean"] is not None:
+    if summary["true"] is not None:
+        share = summary["true"] / max(summary["rows_in"], 1)
+        table.add_row("kept", f"{summary['true']:,} ({share:.1%})")
+    elif summary["mean"] is not None:
         table.add_row("mean", f"{summary['mean']:.4f}")
         shown = {"min": summary["min"], **summary["quantiles"], "max": summary["max"]}
         names = {"min": "min", "0.05": "5%", "0.25": "25%", "0.5": "50%", "0.75": "75%"}

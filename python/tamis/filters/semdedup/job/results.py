@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.data.ids import Ids
+from tamis.data.ids_digest import METADATA_KEY, ids_digest
 from tamis.data.pool import Pool, Unit
 from tamis.data.subset import subset_content, subset_name
 from tamis.filters.semdedup.explain import Groups
@@ -75,7 +76,8 @@ def scores_writer(found: Found, ids: Ids) -> Callable[[atomic.AtomicFile], None]
             ("nearest", id_type),
             ("cluster", pa.int32()),
             ("reason", pa.string()),
-        ]
+        ],
+        metadata={METADATA_KEY: ids_digest(ids).encode()},
     )
 
     def write(file: atomic.AtomicFile) -> None:
