@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from tamis.curate.recipe import CurateRecipe
 from tamis.curate.scorers import SCORERS
 from tamis.curate.shipped import find_recipe, shipped
 from tamis.errors import RunError
+from tamis.select import ScoreTables, select
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPES = sorted((REPOSITORY / "recipes").glob("*.toml"))
@@ -32,9 +34,14 @@ def test_every_recipe_of_ours_plans(path: Path, tmp_path: Path) -> None:
         recipe.select
     )
     if recipe.select is not None:
-        from tamis.select import parse
-
-        assert str(parse(recipe.select.expression))
+        columns: dict[str, list[Any]] = {"semdedup": [0.1, 0.9]}
+        columns["clip_b32_similarity_score"] = [0.3, 0.2]
+        columns["clip_l14_similarity_score"] = columns["clip_b32_similarity_score"]
+        for name, score in recipe.score.items():
+            judges = (score.scorer or name) in ("basic", "image_based")
+            columns[name] = [True, False] if judges else [0.3, 0.2]
+        kept = select(ScoreTables.of(["a" * 32, "b" * 32], columns), recipe.select.expression)
+        assert kept.report["rows"] == 2
     if path.stem != "demo":
         assert f"tamis curate {path.stem} --pool" in path.read_text(encoding="utf-8")
 
