@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tamis.errors import ChangedError, LockedError
 from tamis.run.directory import RunDirectory
 from tamis.run.lock import RunLock
+from tamis.run.manifest import new_manifest
 from tamis.run.parts import Part, parse_part, part_of
 from tamis.run.pool_link import pool_of, remember_pool
 from tamis.run.status import RunStatus
@@ -80,6 +82,30 @@ def test_parts_at_the_same_time(tmp_path: Path) -> None:
         worker.join()
     assert work(tmp_path / "run") == []
     assert content(tmp_path / "run") == content(tmp_path / "one")
+
+
+def test_parts_that_begin_together_keep_one_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    def slowly(*given: Any) -> dict[str, Any]:
+        fresh = new_manifest(*given)
+        both.wait(timeout=60)  # neither has written yet
+        return fresh
+
+    def begin(i: int) -> None:
+        with RunDirectory.open(tmp_path, RECIPE, [], plan={"rows": i}, part=(i, 2)) as run:
+            plans.append(run.plan)
+
+    plans: list[dict[str, Any]] = []
+    monkeypatch.setattr("tamis.run.directory.new_manifest", slowly)
+    workers = [threading.Thread(target=begin, args=(i,)) for i in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(plans) == 2 and plans[0] == plans[1]
 
 
 def test_who_excludes_whom(tmp_path: Path) -> None:

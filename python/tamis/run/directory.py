@@ -18,6 +18,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -27,7 +28,7 @@ from tamis.errors import RunError
 from tamis.run import atomic
 from tamis.run.inputs import InputFile
 from tamis.run.journal import Journal, read_records
-from tamis.run.lock import LOCK_NAME, RunLock
+from tamis.run.lock import LOCK_NAME, RunLock, starting
 from tamis.run.manifest import (
     LOG,
     MANIFEST,
@@ -132,11 +133,13 @@ class RunDirectory:
         try:
             if part is None:  # another part may be writing
                 atomic.remove_temporaries(path)
-            manifest = load_manifest(path)
             fresh = new_manifest(recipe, inputs, plan)
-            if manifest is None:
-                atomic.write_json(path / MANIFEST, fresh)
-            else:
+            # Of parts that begin together, one decides on the plan.
+            with nullcontext() if part is None else starting(path):
+                manifest = load_manifest(path)
+                if manifest is None:
+                    atomic.write_json(path / MANIFEST, fresh)
+            if manifest is not None:
                 require_unchanged(path, manifest, fresh)
             run = cls(path, manifest or fresh, lock, part)
             run.resumed = manifest is not None

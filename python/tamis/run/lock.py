@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -96,6 +97,25 @@ class RunLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+@contextlib.contextmanager
+def starting(run: Path) -> Iterator[None]:
+    """Hold off every other part that starts the run; waits for one that does.
+
+    Raises:
+        RunError: the lock file cannot be created.
+    """
+    path = run / f"{LOCK_NAME}.start"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise write_failure(path, error) from error
 
 
 def _sign(descriptor: int) -> None:
