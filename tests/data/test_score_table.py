@@ -92,11 +92,13 @@ def test_columns_that_are_coded_or_of_no_use(tmp_path: Path) -> None:
             "key": UIDS,
             "lang": pa.array(["en", "de", None] * (N // 3)).dictionary_encode(),
             "boxes": [[1.0]] * N,
+            "view": pa.array(["en", "de", None] * (N // 3), pa.string_view()),
             "whole": pa.array([None, 2**60 + 1, 3] * (N // 3)),
         },
     )
-    assert sorted(ScoreTables.open(path).names()) == ["key", "lang", "whole"]
-    assert len(select(path, 'lang != "en"')) == N // 3
+    assert sorted(ScoreTables.open(path).names()) == ["key", "lang", "view", "whole"]
+    assert len(select(path, 'lang != "en"')) == len(select(path, 'view != "en"')) == N // 3
+    assert len(select(path, "lang == view")) == 2 * N // 3
     assert len(select(path, f"whole == {2**60 + 1}")) == N // 3
     with pytest.raises(ExpressionError, match="no column is called 'boxes'"):
         select(path, "boxes > 1")
@@ -174,6 +176,29 @@ def test_an_id_that_is_there_twice(run: Path, tmp_path: Path) -> None:
     assert len(select(run, "clip > 0.5", scores=[other])) == (SCORES > 0.5).sum()
 
 
+def test_a_table_of_another_pool(run: Path, tmp_path: Path) -> None:
+    others: list[Any] = [
+        [uid(row) for row in range(N, 2 * N)],
+        list(range(N)),
+        pa.array([], pa.string()),
+    ]
+    for number, (ids, told) in enumerate(
+        zip(others, ["none of", "none of", "no rows"], strict=True)
+    ):
+        other = write(tmp_path / f"{number}.parquet", {"uid": ids, "dfn": SCORES[: len(ids)]})
+        with pytest.raises(PoolError, match=rf"{number}.parquet.*{told}"):
+            select(run, "dfn > 0.5", scores=[other])
+
+
+def test_a_table_of_ours_may_hold_any_ids(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"uid": [f"{row:09d}" for row in range(N)], "x": np.arange(N)}
+    base = write(tmp_path / "scores.parquet", keys, digest=True)
+    other = write(tmp_path / "other.parquet", {"uid": keys["uid"][::-1], "y": keys["x"]}, True)
+    assert select(base, "x > 297 & y < 2", scores=[other]).ids.to_list() == keys["uid"][-2:]
+    with pytest.raises(PoolError, match="has 9 characters"):
+        _ = select(write(tmp_path / "theirs.parquet", keys), "top(x, 2)").ids
+
+
 def test_a_name_in_two_tables(run: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "clip.parquet", {"uid": UIDS, "clip": 1 - SCORES, "one": SCORES})
     with pytest.raises(ExpressionError) as caught:
@@ -242,6 +267,9 @@ def test_numbers_of_two_types_lose_nothing(tmp_path: Path) -> None:
     for number, values in enumerate((pa.array([3], pa.int8()), pa.array([2**60 + 1]))):
         write(tmp_path / f"whole/{number}.parquet", {"uid": [uid(number)], "x": values})
     assert select(tmp_path / "whole", f"x > {2**60}").rows.tolist() == [1]
+    write(tmp_path / "whole/2.parquet", {"uid": [uid(2)], "x": [0.5]})
+    with pytest.raises(PoolError, match=r"1.parquet: column 'x' holds int64.* not fit double"):
+        select(tmp_path / "whole", "x > 1")
     for number, values in enumerate((pa.array(["a"]), pa.array(["b"], pa.large_string()))):
         write(tmp_path / f"texts/{number}.parquet", {"uid": [uid(number)], "x": values})
     assert select(tmp_path / "texts", 'x == "b"').rows.tolist() == [1]

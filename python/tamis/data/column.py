@@ -112,7 +112,9 @@ def to_cells(array: pa.Array) -> Cells:
     valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
     dtype = dtype_of(array.type)
     if dtype is None and not pa.types.is_boolean(array.type):
-        return Cells(array, valid)
+        # Views have no kernel that compares them.
+        plain = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+        return Cells(array if plain else array.cast(pa.large_string()), valid)
     if dtype is None:
         filled = array.fill_null(False) if valid is not None else array
         return Cells(filled.to_numpy(zero_copy_only=False), valid)
@@ -227,7 +229,16 @@ class ParquetColumn:
         for number in range(first, len(self._paths)):
             skipped = max(0, row - self._starts[number])
             for array in self._of_file(self._paths[number], skipped):
-                yield array if array.type == self.arrow else array.cast(self.arrow)
+                yield array if array.type == self.arrow else self._cast(array, number)
+
+    def _cast(self, array: pa.Array, number: int) -> pa.Array:
+        try:
+            return array.cast(self.arrow)
+        except pa.ArrowInvalid as error:
+            raise PoolError(
+                f"{self._paths[number]}: column {self.name!r} holds {array.type}, which does not "
+                f"fit {self.arrow}, as the files together need: {error}"
+            ) from None
 
     def _of_file(self, path: Place, skipped: int) -> Iterator[pa.Array]:
         file = open_parquet(path)

@@ -47,11 +47,21 @@ class ScoreFiles:
     strict: bool
 
     @classmethod
-    def open(cls, path: Place, *, name: str | None = None, strict: bool = True) -> ScoreFiles:
-        """Read the footers. Raises PoolError."""
+    def open(
+        cls, path: Place, *, name: str | None = None, ids: str | None = None, strict: bool = True
+    ) -> ScoreFiles:
+        """Read the footers. Raises PoolError.
+
+        Args:
+            path: a file, or a folder of them.
+            name: of the table; None for that of the file or folder.
+            ids: the column of ids; None for uid, id, key or image_path, the first that is there.
+            strict: whether a column `uid` must hold DataComp's uids. That of a table with a digest
+                may hold any ids: tamis wrote it.
+        """
         paths = parquet_files(path)
         files = [MetadataFile.open(file) for file in paths]
-        id_column = files[0].id_column(None)
+        id_column = files[0].id_column(ids)
         if id_column is None:
             raise PoolError(
                 f"{files[0].path}: expected a column uid, id or key, it has "
@@ -69,7 +79,7 @@ class ScoreFiles:
             files[0].schema,
             id_column,
             digest,
-            strict and id_column == UID_COLUMN,
+            strict and id_column == UID_COLUMN and digest is None,
         )
 
     @property

@@ -86,7 +86,7 @@ class ScoreTables:
     def open(
         cls,
         path: Place | str,
-        scores: Sequence[Place | str] = (),
+        scores: Sequence[ScoreFiles | Place | str] = (),
         *,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
     ) -> ScoreTables:
@@ -109,7 +109,9 @@ class ScoreTables:
         found = run_tables(path, required=not scores) if run else [ScoreFiles.open(path)]
         seen = {file.resolve() for table in found for file in table.paths}
         for other in scores:
-            opened = ScoreFiles.open(place_of(other))
+            opened = other if isinstance(other, ScoreFiles) else ScoreFiles.open(place_of(other))
+            if opened.n_rows == 0:
+                raise PoolError(f"{opened.path} holds no rows")
             if not all(file.resolve() in seen for file in opened.paths):
                 found.append(opened)
         tables._files = _named_apart(found)
@@ -180,7 +182,7 @@ class ScoreTables:
 
         Raises:
             KeyError: no table has it, or more than one has and none is named.
-            PoolError: a file is damaged, or an id of the table is there twice.
+            PoolError: a file is damaged, an id of the table is there twice, or none is common.
         """
         holders = [holder for holder in self.names()[name] if table in (None, holder)]
         (holder,) = holders if len(holders) == 1 else (None,)
@@ -251,6 +253,12 @@ class ScoreTables:
                 return None
         positions = positions_in(base, table)
         matched = int((positions >= 0).sum())
+        if not matched:
+            raise PoolError(
+                f"{table.path}: none of its ids is one of {base.path}, such as "
+                f"{table.ids().read(0, 1)[0]!r} and {base.ids().read(0, 1)[0]!r}; it is of another "
+                "pool, or its ids are of another kind"
+            )
         used = len(np.unique(positions[positions >= 0]))
         self.joins[table.name] = Joined(
             "by id", matched, self.n_rows - matched, table.n_rows - used
