@@ -86,6 +86,7 @@ TABLES = ScoreTables.of(
             "lang == 3",
         ),
         ("basic == 1", "got a set of rows and numbers", "basic == 1"),
+        ('lang == "\\ud800"', "no column holds half a surrogate pair", '"\\ud800"'),
         ('"a" == "a"', "compare a column with a text, not two texts", '"a" == "a"'),
         ("true", "a selection is a set of rows, got true or false", "true"),
         (

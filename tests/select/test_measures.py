@@ -96,6 +96,12 @@ def test_rank_and_quantile(tables: ScoreTables) -> None:
     assert np.isnan(numbers(tables, "rank(none)")).all()
 
 
+def test_no_rows_at_all() -> None:
+    none = ScoreTables.of([], {"x": np.zeros(0, np.float32)})
+    for scale in ("minmax", "zscore", "rank", "quantile"):
+        assert kept(none, f"{scale}(x) > 0") == []
+
+
 def test_arithmetic(tables: ScoreTables) -> None:
     cap, count = column(tables, "cap"), column(tables, "count")
     with np.errstate(all="ignore"):

@@ -84,6 +84,8 @@ class Checker:
         if isinstance(node, Number):
             return "number"
         if isinstance(node, Text):
+            if any("\ud800" <= character <= "\udfff" for character in node.value):
+                raise self._error("no column holds half a surrogate pair", node)
             return "text"
         if isinstance(node, Flag):
             return "flag"

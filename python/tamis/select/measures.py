@@ -119,7 +119,7 @@ def rank(x: Numbers, base: Rows | None, scan: Scan, *, share: bool) -> Computed:
 
     Memory: 8 bytes for each row with a value, and as much again while they are sorted.
     """
-    parts = []
+    parts = [np.empty(0)]
     for block in scan.blocks():
         values = as_float64(x.at(block))
         inside = ~np.isnan(values)
