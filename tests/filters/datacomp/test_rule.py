@@ -137,6 +137,14 @@ def test_captions_come_from_the_samples_where_no_column_is_so_called(tmp_path: P
     assert named.reasons == {1: "caption is null"}
 
 
+def test_a_column_that_serves_twice(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"key": ["a", "b"], "text": ["en", "en"]}), tmp_path / "p.parquet")
+    rule = Caption(open_language("column:text"))
+    assert (
+        run_scorer(RuleScorer(open_samples(tmp_path / "p.parquet"), rule), tmp_path)["scored"] == 2
+    )
+
+
 def test_another_name_is_that_of_all_columns(folder: Path, tmp_path: Path) -> None:
     scorer = RuleScorer(open_samples(folder), Caption(COLUMN), name="mine")
     run_scorer(scorer, tmp_path)

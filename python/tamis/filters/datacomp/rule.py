@@ -165,10 +165,9 @@ def read_metadata(pool: SamplePool, rule: Rule, unit: Unit) -> Metadata:
 
     Captions come from the metadata column, as they are stored, or else from the samples.
     """
-    names = list(rule.reads)
     stored = rule.text is not None and rule.text in pool.columns
-    if rule.text is not None and stored:
-        names.append(rule.text)
+    # A column can serve twice, as the caption and the language, say.
+    names = list(dict.fromkeys([*rule.reads, *([rule.text or ""] if stored else [])]))
     columns = pool.read_columns(names, unit) if names else {}
     if rule.text is None or stored:
         return Metadata.of(columns, rule.text or "")
