@@ -25,6 +25,8 @@ EXTRAS = {
     "aiohttp": "aiohttp",
     "s3fs": "s3fs",
     "gcsfs": "gcsfs",
+    "onnxruntime": "onnxruntime",
+    "cv2": "opencv-python",
     "faiss": "faiss-cpu",
     "sklearn": "scikit-learn",
 }

@@ -9,10 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from tamis.curate.job import plan_steps
+from tamis.curate.optional import IfInstalled
 from tamis.curate.recipe import CurateRecipe
 from tamis.curate.scorers import SCORERS
 from tamis.curate.shipped import find_recipe, shipped
-from tamis.errors import RunError
+from tamis.curate.steps import Outlook
+from tamis.errors import RunError, require
+from tamis.run.progress import Progress, Quiet
 from tamis.select import ScoreTables, select
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,3 +110,22 @@ def test_every_scorer_is_a_command() -> None:
 
     commands = {command.name for command in app.registered_commands}
     assert {name.replace("_", "-") for name in SCORERS} == commands
+
+
+def test_an_optional_step_is_left_out_where_a_package_is_missing() -> None:
+    step = IfInstalled(Missing())
+    assert step.name == "score best"
+    assert "pip install" in step.run(Quiet())["skipped"]
+
+
+class Missing:
+    """A step whose package is not installed."""
+
+    name = "score best"
+
+    def outlook(self) -> Outlook:
+        raise NotImplementedError
+
+    def run(self, progress: Progress) -> dict[str, Any]:
+        require("no_such_package", extra="best")
+        return {}

@@ -125,7 +125,9 @@ def _print_summaries(
     for step, summary in summaries.items():
         kind, _, name = step.partition(" ")
         seconds, begun = ends[step] - begun, ends[step]
-        if kind == "embed":
+        if "skipped" in summary:
+            console.print(f"[bold]left out[/bold] {step}: {summary['skipped']}", highlight=False)
+        elif kind == "embed":
             sides = ", ".join(
                 f"{counts['embedded']:,} {side} rows" for side, counts in summary["sides"].items()
             )

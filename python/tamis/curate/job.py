@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tamis.curate.optional import IfInstalled
 from tamis.curate.recipe import CurateRecipe, ScoreStep
 from tamis.curate.scorers import SCORERS, Options, Place
 from tamis.curate.steps import Dedup, Embed, Outlook, PoolInfo, Score, Select, Step
@@ -55,7 +56,8 @@ def plan_steps(
     for title, step in recipe.score.items():
         scorer, options = _options(title, step)
         _require_made(f"score.{title}", options.needs, recipe)
-        steps.append(Score(title, scorer, options, info))
+        score = Score(title, scorer, options, info)
+        steps.append(IfInstalled(score) if step.optional else score)
     if recipe.dedup is not None:
         made = recipe.dedup.embeddings
         _require_made("dedup", set() if made is None else {made}, recipe)

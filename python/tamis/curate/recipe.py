@@ -56,11 +56,17 @@ class EmbedStep(_Strict):
 
 
 class ScoreStep(_Strict):
-    """`[score.NAME]`: a scorer, and its own options, which it checks itself."""
+    """`[score.NAME]`: a scorer, and its own options, which it checks itself.
+
+    Attributes:
+        scorer: which one; the step's name by default.
+        optional: left out, and told so, where a package that it needs is not installed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     scorer: str | None = None
+    optional: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
