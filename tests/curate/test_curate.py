@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.cli.command import call
 
@@ -84,6 +86,35 @@ def test_metadata_columns_alone(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["select"]["kept"] == 257
     assert (tmp_path / "run" / "subset.npy").exists()
+
+
+@pytest.mark.parametrize("ids", [None, "name"])
+def test_a_pool_of_texts_without_uids(ids: str | None, tmp_path: Path) -> None:
+    texts = {"text": ["a red kite", "zwei rote", "the dog"], "lang": ["en", "de", "en"]}
+    names = {"name": ["c", "a", "b"], "uid": ["", "", ""]} if ids else {}
+    pq.write_table(pa.table({**texts, **names}), tmp_path / "pool.parquet")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        ('ids = "name"\n' if ids else "")
+        + '[score.caption]\nlid = "column:lang"\n'
+        + "[select]\nexpression = '"
+        + ('lang == "en" & ' if ids else "")
+        + "caption'\n"
+    )
+    pool, run = tmp_path / "pool.parquet", tmp_path / "run"
+    outcome = call("curate", recipe, "--pool", pool, "--out", run, "--json")
+    assert outcome.code == 0, outcome.err
+    kept = pq.read_table(run / "subset.parquet", use_threads=False)["id"].to_pylist()
+    assert kept == (["b", "c"] if ids else [0, 2])
+
+
+def test_a_selection_from_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/a.jsonl").write_text('{"text": "a red kite"}\n')
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[select]\nexpression = "clip > 1"\n')
+    outcome = call("curate", recipe, "--pool", tmp_path / "pool", "--out", tmp_path / "run")
+    assert outcome.code == 2 and "holds no score table yet" in outcome.told
 
 
 def test_an_expression_is_checked_before_the_work(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tamis.data.samples.source import Side
 if TYPE_CHECKING:
     from tamis.data.pool import Pool
     from tamis.data.samples import SamplePool
+    from tamis.data.score_file import ScoreFiles
     from tamis.score.scorer import Scorer
 
 
@@ -45,6 +46,31 @@ class Place:
         return open_side(
             side, self.run, pool=self.pool, embedding=embedding, step=step, ids=self.ids
         )
+
+    def metadata(self, *, required: bool) -> ScoreFiles | None:
+        """The pool's parquet files, whose columns an expression may use.
+
+        Args:
+            required: whether they must have ids; else None stands for those without, to which no
+                score can be joined.
+
+        Raises:
+            PoolError: one cannot be read, or required ids are not there.
+        """
+        from tamis.data.score_file import NoIdsError, ScoreFiles
+
+        path = Path(self.pool)
+        places = (path, path / "metadata")
+        found = [path] if path.is_file() and path.suffix == ".parquet" else []
+        found += [folder for folder in places if any(folder.glob("*.parquet"))]
+        if "://" in self.pool or not found:
+            return None
+        try:
+            return ScoreFiles.open(found[0], ids=self.ids)
+        except NoIdsError:
+            if required:
+                raise
+            return None
 
     def file(self, path: Path) -> Path:
         """A file that the recipe names."""

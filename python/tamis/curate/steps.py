@@ -266,16 +266,18 @@ class Select:
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Select anew: that takes seconds."""
+        from tamis.data.score_file import ScoreFiles
         from tamis.data.score_table import ScoreTables
         from tamis.data.subset import subset_name
         from tamis.select import select
 
         place = self.pool.place
         remember_pool(place.run, place.pool)
-        metadata = metadata_tables(place.pool)
-        further = [*metadata, *(place.file(path) for path in self.step.scores)]
-        source: Path = place.run if self.has_tables else further.pop(0)
-        tables = ScoreTables.open(source, further)
+        metadata = place.metadata(required=not self.has_tables)
+        further = [] if metadata is None else [metadata]
+        further += [ScoreFiles.open(place.file(path)) for path in self.step.scores]
+        rows = further.pop(0) if further and not self.has_tables else place.run
+        tables = ScoreTables.open(rows, further)
         usual = Path(subset_name(tables.ids.read(0, 1).kind)).suffix
         name = self.step.subset or f"{self.file_stem}{usual}"
         with progress.stage("selecting", tables.n_rows, "rows") as advance:
@@ -284,13 +286,3 @@ class Select:
             )
             advance(tables.n_rows)
         return {**selected.report, "subset_file": str(selected.out)}
-
-
-def metadata_tables(pool: str) -> list[Path]:
-    """Return the folder of the pool's metadata, whose columns an expression may use, if any."""
-    if "://" in pool:
-        return []
-    path = Path(pool)
-    if path.is_file():
-        return [path] if path.suffix == ".parquet" else []
-    return [folder for folder in (path, path / "metadata") if any(folder.glob("*.parquet"))][:1]

@@ -13,7 +13,7 @@ from tamis.data.ids_digest import METADATA_KEY
 from tamis.data.listing import files_ending, natural_key
 from tamis.data.metadata import UID_COLUMN, MetadataFile
 from tamis.data.parquet_file import open_parquet
-from tamis.data.remote import Place, name_inside
+from tamis.data.remote import Place, name_inside, place_of
 from tamis.data.uid import parse_uids, uid_fault
 from tamis.errors import PoolError, RunError
 
@@ -21,6 +21,10 @@ SCORES = "scores"
 SCORES_FILE = "scores.parquet"
 ENDING = ".parquet"
 _RUN_MARKS = ("manifest.json", "pool.json")
+
+
+class NoIdsError(PoolError):
+    """A table has no column of ids."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class ScoreFiles:
         files = [MetadataFile.open(file) for file in paths]
         id_column = files[0].id_column(ids)
         if id_column is None:
-            raise PoolError(
+            raise NoIdsError(
                 f"{files[0].path}: expected a column uid, id or key, it has "
                 f"{', '.join(files[0].schema.names)}"
             )
@@ -153,6 +157,14 @@ class IdColumn:
 def is_run(path: Place) -> bool:
     """Return whether `path` is a run directory: a manifest, a link to a pool, or scores inside."""
     return (path / SCORES).is_dir() or any((path / mark).is_file() for mark in _RUN_MARKS)
+
+
+def tables_at(path: ScoreFiles | Place | str, *, required: bool = True) -> list[ScoreFiles]:
+    """Open a run's tables, or the one table that is there. Raises what the two raise."""
+    if isinstance(path, ScoreFiles):
+        return [path]
+    place = place_of(path)
+    return run_tables(place, required=required) if is_run(place) else [ScoreFiles.open(place)]
 
 
 def run_tables(run: Place, *, required: bool = True) -> list[ScoreFiles]:

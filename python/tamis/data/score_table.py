@@ -23,7 +23,7 @@ from tamis.data.column import (
 )
 from tamis.data.ids import Ids
 from tamis.data.remote import Place, place_of
-from tamis.data.score_file import ScoreFiles, is_run, run_tables
+from tamis.data.score_file import ScoreFiles, tables_at
 from tamis.data.score_join import equal_ids, gathered, positions_in
 from tamis.errors import PoolError
 
@@ -85,7 +85,7 @@ class ScoreTables:
     @classmethod
     def open(
         cls,
-        path: Place | str,
+        path: ScoreFiles | Place | str,
         scores: Sequence[ScoreFiles | Place | str] = (),
         *,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -94,7 +94,8 @@ class ScoreTables:
 
         Args:
             path: a run directory (`scores/*.parquet` and `scores/*/scores.parquet`), a parquet
-                file, or a folder of parquet files such as DataComp's metadata; a path or a URL.
+                file, or a folder of parquet files such as DataComp's metadata; a path or a URL, or
+                files that are open already.
             scores: more parquet files or folders, each with a column of ids; the first has the rows
                 of a run without tables.
             memory_bytes: how much may be kept of what is read more than once.
@@ -103,10 +104,8 @@ class ScoreTables:
             PoolError: a file is not readable, or has no column of ids.
             RunError: the run has no score table.
         """
-        path = place_of(path)
         tables = cls(memory_bytes)
-        run = is_run(path)
-        found = run_tables(path, required=not scores) if run else [ScoreFiles.open(path)]
+        found = tables_at(path, required=not scores)
         seen = {file.resolve() for table in found for file in table.paths}
         for other in scores:
             opened = other if isinstance(other, ScoreFiles) else ScoreFiles.open(place_of(other))
