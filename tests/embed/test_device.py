@@ -86,6 +86,21 @@ def test_the_state_of_torch_is_left_alone(network: torch.nn.Module) -> None:
     assert not torch.is_inference_mode_enabled()
 
 
+def test_a_gpu_computes_as_precisely_as_asked() -> None:
+    """What is set around a network on a GPU, which can be seen without one."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with Device("cuda", "fp32")._precise():
+            cudnn = torch.backends.cudnn
+            assert cudnn.enabled and cudnn.deterministic
+            assert not cudnn.benchmark and not cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_float64_stays() -> None:
     rows = Device("cpu", "fp32").run(lambda x: x.double() / 3, batch(2))
     assert rows.dtype == np.float64

@@ -121,10 +121,13 @@ class Device:
         with contextlib.ExitStack() as stack:
             if self.kind == "cuda":
                 stack.enter_context(
-                    torch.backends.cudnn.flags(
-                        benchmark=False, deterministic=True, allow_tf32=False
+                    torch.backends.cudnn.flags(  # without `enabled` it would be off
+                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
                     )
                 )
+                before = torch.get_float32_matmul_precision()
+                stack.callback(torch.set_float32_matmul_precision, before)
+                torch.set_float32_matmul_precision("highest")
             if lower is not None:
                 stack.enter_context(torch.autocast(self.kind, lower))
             yield
