@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.embed.small import step
 
 from tamis.data.pool import open_pool
 from tamis.data.samples import open_samples
 from tamis.data.unit import Unit
+from tamis.embed.demo import LARGEST_SQUARE, on_white_square
 from tamis.embed.job import run_embed
 from tamis.embed.models import open_encoder
 
@@ -59,6 +64,30 @@ def test_the_map_is_the_one_of_the_examples() -> None:
 
     shipped = Path(demo.__file__).with_name(demo.LINEAR_MAP)
     assert shipped.read_bytes() == (EXAMPLES / demo.LINEAR_MAP).read_bytes()
+
+
+def test_a_long_image_takes_no_memory() -> None:
+    long = Image.new("RGB", (90_000, 901), "red")
+    with limited(LARGEST_SQUARE**2 * 8):  # the square of its length would be 32 GB
+        pixels = on_white_square(long)
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels[:100] == 255).all() and (pixels[111:113, :, 1] < 128).all()
+    fine = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 8192, 3), np.uint8))
+    square = Image.new("RGB", (8192, 8192), "white")
+    square.paste(fine, (0, 4071))
+    assert (on_white_square(fine) == np.asarray(square.resize((224, 224), 3))).all()
+
+
+@contextmanager
+def limited(n_bytes: int) -> Iterator[None]:
+    """At most so many more bytes of address space than now."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_equal_rows_are_encoded_once(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

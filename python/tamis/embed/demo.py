@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LINEAR_MAP = "lite0_to_minilm.npz"
 SIDE = 224
+LARGEST_SQUARE = 8192
+"""Pixels of a side; longer images are shrunk first, or a long thin one would fill the memory."""
 MOST_TOKENS = 256
 _DIM = 384
 
@@ -37,6 +39,9 @@ def on_white_square(image: Image) -> npt.NDArray[np.uint8]:
     """Return uint8 (224, 224, 3): the image centred on a white square, which is then scaled."""
     from PIL import Image as Images
 
+    factor = -(-max(image.size) // LARGEST_SQUARE)
+    if factor > 1:
+        image = image.reduce(factor)
     square = Images.new("RGB", (max(image.size),) * 2, "white")
     square.paste(image, ((square.width - image.width) // 2, (square.height - image.height) // 2))
     return np.asarray(square.resize((SIDE, SIDE), Images.Resampling.BICUBIC))
