@@ -80,6 +80,14 @@ def test_a_pool(encoder: Any, tmp_path: Path) -> None:
         embed(pool, tmp_path / "run", encoder=encoder, sides=["image"])
 
 
+def test_a_packaged_model_needs_no_network(encoder: Any, monkeypatch: Any) -> None:
+    for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        assert open_encoder(f"sentence:{name}", device="cpu").recipe() == encoder.recipe()
+    monkeypatch.setattr("tamis.embed.sentence.PACKAGED", {"all-MiniLM-L6-v2": "no_such_package"})
+    with pytest.raises(ValueError, match="cannot load all-MiniLM-L6-v2"):
+        open_encoder("sentence:all-MiniLM-L6-v2", device="cpu")
+
+
 def test_by_path_and_what_cannot_be_loaded(encoder: Any, tmp_path: Path) -> None:
     same = open_encoder(f"sentence:{FOLDER}", device="cpu")
     assert same.recipe()["weights"] == encoder.recipe()["weights"]
