@@ -74,6 +74,8 @@ def test_no_such_recipe(tmp_path: Path) -> None:
         ("[embed.a]", "model"),
         ("[dedup]\neps = 0.1\nkeep = 0.5", "eps"),
         ("[select]", "expression"),
+        ('[select]\nexpression = "a"\nsubset = "../x.npy"', "without a folder"),
+        ('[select]\nexpression = "a"\nsubset = "subset"', "ends in .npy or .parquet"),
     ],
 )
 def test_what_no_recipe_says(text: str, told: str, tmp_path: Path) -> None:
@@ -87,7 +89,11 @@ def test_what_no_recipe_says(text: str, told: str, tmp_path: Path) -> None:
         ("[score.clip]", "names no pool: add --pool"),
         ('pool = "p"', "has no step"),
         ('pool = "p"\n[score.best]', r"\[score.best\]: expected a scorer of basic, .*got 'best'"),
-        ('pool = "p"\n[score.clip]\ncolour = 1', "colour"),
+        ('pool = "p"\n[score.best]\nscorer="clip"\ncolour = 1', r"\[score.best\]: colour: Extra"),
+        (
+            'pool = "p"\n[dedup]\nkeep = 0.5\n[select]\nexpression = "a"\nsubset = "subset.npy"',
+            "subset.npy is the deduplication's own",
+        ),
         ('pool = "p"\n[score.clip]\nembeddings = "b"', r"no step makes .*'b': add \[embed.b\]"),
         ('pool = "p"\n[dedup]\nembeddings = "b"', r"\[dedup\]: no step makes the embeddings 'b'"),
     ],

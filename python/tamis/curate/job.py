@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tamis.curate.optional import IfInstalled
 from tamis.curate.recipe import CurateRecipe, ScoreStep
 from tamis.curate.scorers import SCORERS, Options, Place
@@ -40,8 +42,8 @@ def plan_steps(
         workers: processes that decode images; by default none on a CPU.
 
     Raises:
-        RunError: no pool, an unknown scorer, or embeddings that no step makes.
-        pydantic.ValidationError: an option that a scorer does not have.
+        RunError: no pool, an unknown scorer or option, embeddings that no step makes, or two steps
+            that would write the same subset.
     """
     named = pool or recipe.pool
     if named is None:
@@ -66,7 +68,12 @@ def plan_steps(
         has_tables = bool(recipe.score) or recipe.dedup is not None
         recipe.select.check()
         # The deduplication writes a subset of its own where it is given a threshold.
-        stem = "selection" if recipe.dedup is not None and recipe.dedup.decides else "subset"
+        shared = recipe.dedup is not None and recipe.dedup.decides
+        if shared and (recipe.select.subset or "").partition(".")[0] == "subset":
+            raise RunError(
+                f"[select]: {recipe.select.subset} is the deduplication's own; choose another name"
+            )
+        stem = "selection" if shared else "subset"
         steps.append(Select(recipe.select, info, has_tables, stem))
     if not steps:
         raise RunError("the recipe has no step: expected [embed.NAME], [score.NAME], [dedup] ...")
@@ -113,7 +120,13 @@ def _options(title: str, step: ScoreStep) -> tuple[str, Options]:
             f"[score.{title}]: expected a scorer of {', '.join(SCORERS)}, got {scorer!r}; "
             f'name it: scorer = "clip"'
         )
-    return scorer, SCORERS[scorer](**step.options)
+    try:
+        return scorer, SCORERS[scorer](**step.options)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        ]
+        raise RunError(f"[score.{title}]: {'; '.join(problems)}") from None
 
 
 def _require_made(where: str, needed: set[str], recipe: CurateRecipe) -> None:

@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tamis.errors import RunError
 from tamis.filters.semdedup.job.recipe import Recipe as DedupRecipe
 
+SUBSET_ENDINGS = (".npy", ".parquet")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -102,6 +103,16 @@ class SelectStep(_Strict):
     expression: str
     scores: list[Path] = []
     subset: str | None = None
+
+    @field_validator("subset")
+    @classmethod
+    def _in_the_run(cls, name: str | None) -> str | None:
+        if name is not None and (Path(name).name != name or not name.endswith(SUBSET_ENDINGS)):
+            raise ValueError(
+                f"expected a file name that ends in {' or '.join(SUBSET_ENDINGS)}, without a "
+                f"folder (it lies in the run directory), got {name!r}"
+            )
+        return name
 
     def check(self) -> None:
         """Raise ExpressionError, which points at the character, unless the expression is one."""
