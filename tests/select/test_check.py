@@ -119,6 +119,15 @@ def test_errors_of_python_trees_point_into_their_text() -> None:
         select(TABLES, semdedup(eps=0.1))
 
 
+@pytest.mark.parametrize("length", [200, 5000])
+def test_deep_trees_of_python_are_refused(length: int) -> None:
+    tree = col("basic")
+    for _ in range(length):
+        tree = tree & col("basic")
+    with pytest.raises(ExpressionError, match="at most 150 levels of nesting"):
+        select(TABLES, tree)
+
+
 def test_a_long_expression_is_shown_in_part() -> None:
     text = " & ".join(["basic"] * 60 + ["nothing"] + ["basic"] * 60)
     with pytest.raises(ExpressionError) as caught:

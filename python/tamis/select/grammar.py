@@ -28,6 +28,10 @@ from tamis.select.tree import (
 )
 
 MAX_CHARACTERS = 100_000
+_TOO_DEEP = (
+    f"expected at most {MAX_DEPTH} levels of nesting; put parentheses around the halves of a long "
+    "chain, or keep a part in a file and name it with uids()"
+)
 
 GRAMMAR = r"""
 ?start: within
@@ -105,6 +109,18 @@ def parse(text: str) -> Expression:
         raise _token_error(text, error.token, error.accepts or error.expected) from None
 
 
+def text_of(expression: Expression | str) -> str:
+    """Return the text of an expression.
+
+    Raises:
+        ExpressionError: it is a tree far deeper than MAX_DEPTH.
+    """
+    try:
+        return str(expression)
+    except RecursionError:
+        raise ExpressionError(_TOO_DEEP, "", (0, 0)) from None
+
+
 @cache
 def _parser() -> Any:
     from lark import Lark
@@ -128,12 +144,7 @@ def _build(top: Any, text: str) -> Expression:
         depth[id(node)] = 1 + max((depth.get(id(child), 0) for child in node.children), default=0)
         span = (node.meta.start_pos, node.meta.end_pos)
         if depth[id(node)] > MAX_DEPTH:
-            raise ExpressionError(
-                f"expected at most {MAX_DEPTH} levels of nesting; put parentheses around the "
-                "halves of a long chain, or keep a part in a file and name it with uids()",
-                text,
-                span,
-            )
+            raise ExpressionError(_TOO_DEEP, text, span)
         parts = [built.get(id(child), child) for child in node.children]
         built[id(node)] = _MAKE[node.data](parts, span, text)
     result: Expression = built[id(top)]

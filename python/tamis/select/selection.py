@@ -19,7 +19,7 @@ from tamis.run import atomic
 from tamis.select.check import Checker
 from tamis.select.evaluate import Evaluator
 from tamis.select.export import MetadataExport
-from tamis.select.grammar import parse
+from tamis.select.grammar import parse, text_of
 from tamis.select.report import Tally
 from tamis.select.scan import Block, Rows, Scan
 from tamis.select.subset_file import write_ids
@@ -131,7 +131,7 @@ def select(
         raise ValueError(
             "give scores to ScoreTables.open, not to select, with tables that are open"
         )
-    text = str(expression)
+    text = text_of(expression)
     tree = parse(text)
     checker = Checker(text, tables)
     checker.check(tree)
