@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class UnitRows:
         self.reasons: dict[Side, dict[int, str]] = {side: {} for side in sides}
         self._encoder = encoder
         self._images: list[Rows] = []
-        self._texts = _TextRows(encoder, unit.n_rows, batch_size) if "text" in sides else None
+        self._texts = TextRows(encoder, unit.n_rows, batch_size) if "text" in sides else None
 
     def add(self, block: Block) -> None:
         """Encode a block; blocks come in row order."""
@@ -49,8 +50,8 @@ class UnitRows:
             self.reasons[side] |= found
         if block.images is not None:
             self._images.append(self._encoder.encode_images(block.images)[: len(block.keys)])
-        if self._texts is not None:
-            self._texts.add(block)
+        if self._texts is not None and block.pieces is not None:
+            self._texts.add(block.start, block.pieces)
 
     def finish(self) -> dict[Side, Rows]:
         """Return side -> (n, dim); what stands in rows that have a reason does not matter."""
@@ -62,12 +63,12 @@ class UnitRows:
         return found
 
 
-class _TextRows:
-    """Encodes the texts of a unit as their buckets fill.
+class TextRows:
+    """Encodes texts as their buckets fill.
 
     Args:
         encoder: what encodes.
-        n_rows: rows of the unit.
+        n_rows: how many there will be.
         batch_size: texts encoded at a time, see :func:`tamis.embed.padding.texts_per_batch`.
     """
 
@@ -78,13 +79,13 @@ class _TextRows:
         self._sums = np.zeros((n_rows, encoder.dims["text"]), np.float64)
         self._counts = np.zeros(n_rows, np.int64)
 
-    def add(self, block: Block) -> None:
-        """Take the texts of a block."""
-        for index, pieces in enumerate(block.pieces or ()):
+    def add(self, first: int, texts: Sequence[Sequence[Tokens]]) -> None:
+        """Take the token pieces of texts, the first of which is row `first`."""
+        for index, pieces in enumerate(texts):
             for tokens in pieces:
                 bucket = bucket_of(len(tokens), self._encoder.buckets)
                 waiting = self._waiting.setdefault(bucket, [])
-                waiting.append((block.start + index, tokens))
+                waiting.append((first + index, tokens))
                 if len(waiting) == texts_per_batch(bucket, self._batch_size):
                     self._encode(bucket, self._waiting.pop(bucket))
 
