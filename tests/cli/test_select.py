@@ -69,7 +69,7 @@ def test_without_out_it_only_tells(scores: Path) -> None:
 
 def test_choices_that_cannot_be_made(scores: Path, tmp_path: Path) -> None:
     for choice, told in {
-        (): "give one of eps, keep and keep_rows",
+        (): "give an expression, --eps, --keep or",
         ("--eps", 0.1, "--keep", 0.1): "at most one of eps, keep and keep_rows",
         ("--eps", 3): "eps must be in [0, 2], got 3.0",
         ("--keep", 2): "keep must be in (0, 1], got 2.0",
@@ -126,6 +126,17 @@ def words(tmp_path: Path) -> Path:
     path = tmp_path / "words.parquet"
     pq.write_table(pa.table({"uid": table["uid"], "words": lengths}), path)
     return path
+
+
+def test_rows_that_a_table_has_beyond_the_pool_are_told(scores: Path, tmp_path: Path) -> None:
+    table = pq.read_table(POOL / "metadata" / "00000.parquet", columns=["uid"])
+    more = pa.table({"uid": ["f" * 32, "e" * 32]})
+    other = pa.concat_tables([table, more])
+    pq.write_table(
+        other.append_column("x", pa.nulls(len(other), pa.int8())), tmp_path / "x.parquet"
+    )
+    told = call("select", scores, "x > 1", "--scores", tmp_path / "x.parquet").out
+    assert "x: 2 of its rows are not in" in told and f"x: {1030 - len(table)} rows are not" in told
 
 
 def test_an_expression(scores: Path, words: Path, tmp_path: Path) -> None:

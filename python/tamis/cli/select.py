@@ -65,6 +65,8 @@ def select(
         return
     if scores or export_metadata or metadata:
         raise typer.BadParameter("--scores and --export-metadata need an expression")
+    if eps is keep is keep_rows is None:
+        raise typer.BadParameter("give an expression, --eps, --keep or --keep-rows")
     from tamis.filters.semdedup.job.reselect import reselect
 
     summary = reselect(run, out, eps=eps, keep=keep, keep_rows=keep_rows)
@@ -131,10 +133,15 @@ def print_report(report: dict[str, Any], out: str | None) -> None:
     if report["kept"] != report["kept_rows"]:
         console.print(f"{report['kept']:,} with repeats")
     for source in report["inputs"]:
-        missing = source.get("joined", {}).get("unmatched", 0)
-        if missing:
-            told = f"{source['table']}: {missing:,} rows are not in {source['path']}"
-            console.print(Text(told), soft_wrap=True)
+        joined = source.get("joined", {})
+        first = report["inputs"][0]["path"]
+        for rows, what, path in (
+            (joined.get("unmatched"), "rows are not in", source["path"]),
+            (joined.get("unused"), "of its rows are not in", first),
+        ):
+            if rows:
+                told = f"{source['table']}: {rows:,} {what} {path}"
+                console.print(Text(told), soft_wrap=True)
     if out is not None:
         shared = report["kept_rows"] - report["subset"]["different_ids"]
         if shared:
