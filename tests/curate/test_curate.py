@@ -128,6 +128,17 @@ def test_an_expression_is_checked_before_the_work(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_tells_what_the_run_would_refuse(demo: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    for options, told in {
+        'scorer = "clip"\nimage = "minilm_txt"\ntext = "minilm_txt"': "started with another recipe",
+        'scorer = "caption"\nlid = "lid.176.bin"': "lid.176.bin, but there is no such file",
+    }.items():
+        recipe.write_text(f"[score.demo_clip]\n{options}\n")
+        outcome = call("curate", recipe, "--pool", POOL, "--out", demo, "--dry-run")
+        assert outcome.code == 2 and told in outcome.told
+
+
 def test_another_recipe_on_the_same_run_is_refused(demo: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[dedup]\nembedding = "minilm_txt"\n')

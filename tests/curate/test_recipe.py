@@ -122,6 +122,7 @@ def test_an_optional_step_is_left_out_where_a_package_is_missing() -> None:
     step = IfInstalled(Missing())
     assert step.name == "score best"
     assert "pip install" in step.run(Quiet())["skipped"]
+    assert "left out: " in step.outlook().what
 
 
 class Missing:
@@ -130,6 +131,7 @@ class Missing:
     name = "score best"
 
     def outlook(self) -> Outlook:
+        require("no_such_package", extra="best")
         raise NotImplementedError
 
     def run(self, progress: Progress) -> dict[str, Any]:

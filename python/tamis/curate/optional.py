@@ -22,8 +22,11 @@ class IfInstalled:
         return self.step.name
 
     def outlook(self) -> Outlook:
-        """What the step would do."""
-        return self.step.outlook()
+        """What the step would do, or the sentence why it is left out."""
+        try:
+            return self.step.outlook()
+        except MissingExtraError as error:
+            return Outlook(self.name, f"left out: {error}", None, None, 0, False, None)
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Do the step; where a package is missing, return that sentence as `skipped`."""

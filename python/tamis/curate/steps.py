@@ -11,7 +11,7 @@ from tamis.curate.recipe import DedupStep, EmbedStep, SelectStep
 from tamis.curate.scorers import Options, Place
 from tamis.errors import PoolError
 from tamis.run.pool_link import remember_pool
-from tamis.run.status import RunStatus
+from tamis.run.status import RunStatus, require_recipe
 
 if TYPE_CHECKING:
     from tamis.data.samples import SamplePool
@@ -162,10 +162,17 @@ class Score:
         return f"score {self.title}"
 
     def outlook(self) -> Outlook:
-        """What it would do."""
-        from tamis.score.job import ROWS_PER_UNIT, step_folder
+        """What it would do; a missing asset or another recipe than the step's is told now."""
+        from tamis.embed.job import step_folder as embed_folder
+        from tamis.score.job import ROWS_PER_UNIT, recipe_of, step_folder
 
-        status = RunStatus.of(step_folder(self.pool.place.run, self.title))
+        place = self.pool.place
+        folder = step_folder(place.run, self.title)
+        status = RunStatus.of(folder)
+        if all(RunStatus.of(embed_folder(place.run, made)).complete for made in self.options.needs):
+            scorer = self.options.make(self.title, place)
+            if status.started:
+                require_recipe(folder, recipe_of(scorer))
         given = self.options.model_dump(exclude_unset=True, mode="json")
         named = ", ".join(f"{key}={value}" for key, value in given.items())
         return Outlook(

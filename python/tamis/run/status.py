@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tamis.run.directory import JOURNALS
 from tamis.run.journal import read_records
-from tamis.run.manifest import load_manifest
+from tamis.run.manifest import load_manifest, require_unchanged
+from tamis.run.recipe import plain
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,16 @@ class RunStatus:
         for stage, _ in sorted(done):
             units[stage] = units.get(stage, 0) + 1
         return cls(True, manifest["status"] == "complete", manifest["recipe"], units)
+
+
+def require_recipe(path: Path | str, recipe: Mapping[str, Any]) -> None:
+    """Raise ChangedError where the run at `path` was started with another recipe.
+
+    No input is read, so a changed input is not noticed before the run itself is opened.
+
+    Example:
+        >>> require_recipe("nothing here", {"eps": 0.1})
+    """
+    manifest = load_manifest(Path(path))
+    if manifest is not None:
+        require_unchanged(Path(path), manifest, {**manifest, "recipe": plain(recipe)})

@@ -36,6 +36,13 @@ def step_folder(run: Path | str, name: str) -> Path:
     return Path(run) / "scores" / name
 
 
+def recipe_of(scorer: Scorer) -> dict[str, Any]:
+    """What a step is started with, and must be continued with."""
+    from tamis.data.ids_digest import ids_digest
+
+    return {"score": scorer.name, "ids": ids_digest(scorer.ids()), **scorer.recipe()}
+
+
 @frugal_arrow()
 def run_scorer(
     scorer: Scorer,
@@ -75,11 +82,9 @@ def run_scorer(
     progress = progress or Quiet()
     if pool is not None:
         remember_pool(run, pool)
-    from tamis.data.ids_digest import ids_digest
-
     with RunDirectory.open(
         step_folder(run, scorer.name),
-        {"score": scorer.name, "ids": ids_digest(scorer.ids()), **scorer.recipe()},
+        recipe_of(scorer),
         scorer.inputs(),
         plan={"rows_per_unit": rows_per_unit},
         part=part,
