@@ -96,7 +96,7 @@ def fill_text(
             height of a line of text; rounded to pixels, 3 at least.
 
     Raises:
-        ValueError: an unknown word, or pixels of another kind.
+        ValueError: an unknown word, pixels of another kind, or an image that OpenCV refuses.
         MissingExtraError: OpenCV, which inpaints, is not installed.
 
     Example:
@@ -163,8 +163,10 @@ def _rounded(sums: npt.NDArray[np.int64], count: int) -> Pixels:
 
 def _inpainted(pixels: Pixels, text: npt.NDArray[np.bool_]) -> Pixels:
     cv2: Any = require("cv2", extra="tmars")
-    flowed = cv2.inpaint(
-        np.ascontiguousarray(pixels), text.astype(np.uint8), INPAINT_RADIUS, cv2.INPAINT_TELEA
-    )
+    given = np.ascontiguousarray(pixels), text.astype(np.uint8)
+    try:
+        flowed = cv2.inpaint(*given, INPAINT_RADIUS, cv2.INPAINT_TELEA)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot inpaint this image: {error}") from error
     filled: Pixels = np.where(text[:, :, None], flowed, pixels)
     return filled
