@@ -3,27 +3,86 @@
 | captioner | captions |
 |---|---|
 | `labels` | names of ImageNet classes; an offline baseline, no captioner |
+| `blip:NAME` | BLIP of transformers, a name on the hub or a local folder |
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from tamis.embed.device import Device
+from tamis.embed.encoder import short_name
 from tamis.filters.sieve.captioner import Captioner, GivenCaptions
 
-KINDS = ("labels",)
+KINDS = ("labels", "blip:NAME")
+_DECODING = ("prompt", "top_p", "top_k", "min_tokens", "max_tokens", "repetition_penalty", "seed")
 
 
-def open_captioner(spec: str) -> Captioner | GivenCaptions:
+def parse_captioner(spec: str) -> tuple[str, str]:
+    """Return (kind, name) of a captioner.
+
+    Raises:
+        ValueError: no kind of that name; lists those there are.
+
+    Example:
+        >>> parse_captioner("blip:Salesforce/blip-image-captioning-base")
+        ('blip', 'Salesforce/blip-image-captioning-base')
+    """
+    kind, colon, name = spec.partition(":")
+    for known in KINDS:
+        word, takes, _ = known.partition(":")
+        if kind == word and bool(takes) == bool(name) and bool(colon) == bool(name):
+            return kind, name
+    raise ValueError(f"expected a captioner {', '.join(KINDS)}, got {spec!r}")
+
+
+def captioner_name(spec: str) -> str:
+    """Return what a captioner's captions are called, without loading it.
+
+    Example:
+        >>> captioner_name("labels"), captioner_name("blip:models/blip_14m")
+        ('labels', 'blip-blip_14m')
+    """
+    kind, name = parse_captioner(spec)
+    return short_name(kind, Path(name).name) if name else kind
+
+
+def open_captioner(
+    spec: str,
+    *,
+    weights: Path | str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    **options: Any,
+) -> Captioner | GivenCaptions:
     """Load a captioner.
 
     Args:
         spec: a line of this module's table.
+        weights: a local copy of a model's folder, instead of the hub's.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto" (fp32 on a CPU, fp16 on a GPU), "fp32", "bf16" or "fp16".
+        options: of models: the fields of `caption_decoding.Decoding`, `transform`,
+            `images_per_pass`.
 
     Raises:
-        ValueError: an unknown captioner.
+        ValueError: an unknown captioner, an option that it does not have, or a model that does not
+            load.
         MissingExtraError: a package is not installed; names the extra that brings it.
     """
-    if spec == "labels":
-        from tamis.filters.sieve.labels import LabelCaptioner
+    kind, name = parse_captioner(spec)
+    if kind == "blip":
+        from tamis.filters.sieve.blip import BlipCaptioner
+        from tamis.filters.sieve.caption_decoding import Decoding
 
-        return LabelCaptioner()
-    raise ValueError(f"expected a captioner {' or '.join(KINDS)}, got {spec!r}")
+        drawn = {key: options.pop(key) for key in _DECODING if key in options}
+        where = Device.choose(device, precision)
+        return BlipCaptioner(
+            name, weights=weights, device=where, decoding=Decoding(**drawn), **options
+        )
+    if options or weights is not None:
+        raise ValueError(f"{spec} takes no {', '.join([*options, 'weights'][:1])}")
+    from tamis.filters.sieve.labels import LabelCaptioner
+
+    return LabelCaptioner()

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tamis.data.unit import Unit
     from tamis.embed.batches import Block
 
+__all__ = ["captions_done", "is_given", "run_captions", "step_folder"]
+
 STAGE = "caption"
 RESULT = ("result", "files")
 DEFAULT_CAPTIONS = 8

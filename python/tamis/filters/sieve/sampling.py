@@ -12,8 +12,8 @@ With C, `mix` and `keys` of :mod:`tamis.kernels.sample`, and all arithmetic modu
     z = mix(z + C * (token + 1)); u = (floor(z / 2^12) + 1/2) / 2^52
 
 Nothing else is left to chance either: tokens are ranked by (logit descending, number ascending),
-and probabilities are added up as integers, which is exact in any order. (A token that is less likely
-than the best one by a factor of 2^41 is never drawn.)
+and probabilities are added up as integers, which is exact in any order. (A token whose probability
+is below 2^-41 of the best one's is never drawn.)
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class CaptionSampler:
         """
         import torch
 
-        step = torch.tensor(input_ids.shape[1] - self._prompt_tokens, device=scores.device)
+        step = input_ids.shape[1] - self._prompt_tokens
         tokens, logits = ranked(scores, self._top_k)
         kept = nucleus(logits, self._top_p)
         noise = gumbel(_next(_next(self._states, step)[:, None], tokens))
@@ -145,7 +145,10 @@ def gumbel(words: Any) -> Any:
 
 def _next(state: Any, counter: Any) -> Any:
     """The word number `counter` behind a state; int64 stands for uint64."""
-    word = state + (counter + 1) * _INCREMENT
+    distance = (counter + 1) * _INCREMENT
+    if isinstance(counter, int):
+        distance = (distance + 2**63) % 2**64 - 2**63
+    word = state + distance
     word = (word ^ _shifted(word, 30)) * _FIRST
     word = (word ^ _shifted(word, 27)) * _SECOND
     return word ^ _shifted(word, 31)
