@@ -2,11 +2,14 @@
 
 The default network is the one that the package rapidocr-onnxruntime carries (PP-OCRv4, detection,
 mobile; Apache-2.0, 4.7 MB). The file is found without importing that package. Any other network of
-this kind can be given by its path: input float32 (n, 3, height, width), sides multiples of 32, BGR,
-ImageNet's mean and deviation; output (n, 1, height, width), the probability of text.
+this kind can be given by its path: input float32 (n, 3, height, width), sides multiples of 32, blue
+first, from -1 to 1; output (n, 1, height, width), the probability of text.
 
-Defaults of PaddleOCR's configuration for this network: threshold 0.3, score 0.6; unclip 1.6 is
-RapidOCR's. Both enlarge images to 736 pixels and more; here the long side is `side`.
+Threshold 0.3 and score 0.6 are those of PaddleOCR's configuration of this network, unclip 1.6 and
+the range of the input are RapidOCR's (on photographs with drawn text it finds more of it than with
+ImageNet's mean and deviation, and sees less where there is none). Both enlarge images to 736 pixels
+and more, which makes text of the symbols in small drawings; here images are only made smaller,
+unless `enlarge` says otherwise.
 """
 
 from __future__ import annotations
@@ -35,33 +38,41 @@ if TYPE_CHECKING:
 
 STRIDE = 32
 SIDE = 640
+MOST_SIDE = 4096
 PACKAGE = "rapidocr_onnxruntime"
 MODEL = "models/ch_PP-OCRv4_det_infer.onnx"
 GPU_BATCH = 16
 DEVICES = ("auto", "cpu", "cuda")
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
+MOST_ENLARGED = 16
+PPOCR_V4 = "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"
+"""The sha256 of the default network."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Scales an image so that its long side is `side`, the short one a multiple of 32 near it.
+    """Scales an image so that both sides are multiples of 32 near its own, neither above `side`.
+
+    Attributes:
+        side: the most pixels of the long side, a multiple of 32.
+        enlarge: how many times larger an image may become that is smaller than that.
 
     Example:
         >>> from PIL import Image
-        >>> frame = Fit(320)(Image.new("RGB", (1000, 560)))
-        >>> frame["size"].tolist(), frame["used"].tolist()
-        ([1000, 560], [320, 192])
+        >>> [Fit(320)(Image.new("RGB", size))["used"].tolist() for size in [(900, 560), (60, 50)]]
+        [[320, 192], [64, 64]]
     """
 
     side: int
+    enlarge: float = 1.0
 
     def __call__(self, image: Image.Image) -> npt.NDArray[Any]:
         """Return a record of `frame_dtype(side)`."""
         from PIL import Image as Images
 
-        scale = self.side / max(image.size)
-        width, height = (max(round(n * scale / STRIDE), 1) * STRIDE for n in image.size)
+        scale = min(self.side / max(image.size), self.enlarge)
+        width, height = (
+            min(max(round(n * scale / STRIDE), 1) * STRIDE, self.side) for n in image.size
+        )
         small = image.resize((width, height), Images.Resampling.BILINEAR, reducing_gap=2.0)
         frame = np.zeros((), frame_dtype(self.side))
         frame["size"] = image.size
@@ -78,8 +89,10 @@ class DbDetector(Detector):
 
     Args:
         model: an ONNX file; None takes PP-OCRv4's from rapidocr-onnxruntime.
-        side: pixels of the long side of what the network sees, a multiple of 32. Time grows with
-            its square; text less than about 8 pixels high at that size is missed.
+        side: the most pixels of the long side of what the network sees, a multiple of 32. Time
+            grows with its square; letters less than about 8 pixels high at that size are missed.
+        enlarge: how many times larger a smaller image may become; 2 finds more small text, and
+            more that is none.
         rules: how the map becomes regions.
         device: "cpu", "cuda", or "auto": a GPU where onnxruntime has one.
 
@@ -94,19 +107,25 @@ class DbDetector(Detector):
         model: Path | str | None = None,
         *,
         side: int = SIDE,
+        enlarge: float = 1.0,
         rules: DbRules = DbRules(),  # noqa: B008 - frozen
         device: str = "auto",
     ) -> None:
-        if side < STRIDE or side % STRIDE or side > 4096:
-            raise ValueError(f"expected a side that is a multiple of {STRIDE}, to 4096, got {side}")
+        if side % STRIDE or not STRIDE <= side <= MOST_SIDE:
+            raise ValueError(
+                f"expected a side that is a multiple of {STRIDE}, {MOST_SIDE} at most, got {side}"
+            )
+        if not 1 <= enlarge <= MOST_ENLARGED:
+            raise ValueError(f"expected enlarge from 1 to {MOST_ENLARGED}, got {enlarge}")
         self.model = packaged_model() if model is None else Path(model)
         self.rules = rules
         self.side = side
+        self.enlarge = enlarge
         self.session, self.device = _session(self.model, device)
         self.batch = GPU_BATCH if self.device == "cuda" else 1
         self._input = self.session.get_inputs()[0].name
         self._sha256 = hashlib.sha256(self.model.read_bytes()).hexdigest()
-        self._values = _normalised()
+        self._of_byte = (np.arange(256, dtype=np.float64) / 127.5 - 1).astype(np.float32)
 
     @property
     def name(self) -> str:
@@ -114,7 +133,7 @@ class DbDetector(Detector):
 
     @property
     def prepare_image(self) -> Callable[[Image.Image], npt.NDArray[Any]]:
-        return Fit(self.side)
+        return Fit(self.side, self.enlarge)
 
     def recipe(self) -> dict[str, Any]:
         versions = ("onnxruntime", "opencv-python", "pillow")
@@ -122,6 +141,7 @@ class DbDetector(Detector):
             "detector": "db",
             "model": self._sha256,
             "side": self.side,
+            "enlarge": self.enlarge,
             **self.rules.recipe(),
             "device": self.device,
             **{name: _version(name) for name in versions},
@@ -144,8 +164,8 @@ class DbDetector(Detector):
         width, height = frames[0]["used"].tolist()
         batch = np.zeros((max(self.batch, len(frames)), 3, height, width), np.float32)
         for row, pixels in zip(batch, frames["pixels"], strict=False):
-            for channel, values in enumerate(self._values):
-                np.take(values, pixels[:height, :width, 2 - channel], out=row[channel])
+            for channel in range(3):
+                np.take(self._of_byte, pixels[:height, :width, 2 - channel], out=row[channel])
         return batch
 
     def probability(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -178,9 +198,6 @@ class DbDetector(Detector):
                 yield rows[start : start + self.batch]
 
 
-PPOCR_V4 = "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"
-
-
 def packaged_model() -> Path:
     """Return the network that rapidocr-onnxruntime carries; the package is not imported.
 
@@ -211,6 +228,7 @@ def _session(model: Path, device: str) -> tuple[Any, str]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 4
+    options.enable_mem_pattern = False  # a pattern is kept for every shape, and there are many
     exact = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     gpu = [("CUDAExecutionProvider", exact)] if kind == "cuda" else []
     try:
@@ -221,14 +239,6 @@ def _session(model: Path, device: str) -> tuple[Any, str]:
         first = str(error).strip().partition("\n")[0]
         raise AssetError(f"{model} is no readable ONNX network: {first}") from error
     return session, kind
-
-
-def _normalised() -> npt.NDArray[np.float32]:
-    """(3, 256): what a byte of each channel, blue first, is to the network."""
-    bytes_ = np.arange(256, dtype=np.float64) / 255
-    return np.stack(
-        [(bytes_ - mean) / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)]
-    ).astype(np.float32)
 
 
 def _scaled(regions: Regions, scale: npt.NDArray[np.float64]) -> Regions:

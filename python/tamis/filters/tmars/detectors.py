@@ -17,13 +17,19 @@ DEFAULT_DETECTOR = "ppocr"
 
 
 def open_detector(
-    detector: str = DEFAULT_DETECTOR, *, side: int | None = None, device: str = "auto"
+    detector: str = DEFAULT_DETECTOR,
+    *,
+    side: int | None = None,
+    enlarge: float = 1.0,
+    device: str = "auto",
 ) -> Detector:
     """Load a detector.
 
     Args:
         detector: a line of this module's table.
-        side: pixels of the long side of what the network sees; None takes the detector's own.
+        side: the most pixels of the long side of what the network sees; None takes the detector's
+            own.
+        enlarge: how many times larger a smaller image may become.
         device: "auto", "cpu" or "cuda".
 
     Raises:
@@ -36,4 +42,4 @@ def open_detector(
     if detector != DEFAULT_DETECTOR and not detector.endswith(".onnx"):
         raise ValueError(f"expected a detector ppocr or PATH.onnx, got {detector!r}")
     model = None if detector == DEFAULT_DETECTOR else detector
-    return DbDetector(model, side=side or SIDE, device=device)
+    return DbDetector(model, side=SIDE if side is None else side, enlarge=enlarge, device=device)
