@@ -167,7 +167,7 @@ def embed(
             columns=columns,
             batch_size=batch_size,
             rows_per_unit=rows_per_unit,
-            workers=_workers(encoder.recipe().get("device")) if workers is None else workers,
+            workers=default_workers(encoder.recipe().get("device")) if workers is None else workers,
             flip=flip,
             part=share,
             progress=progress,
@@ -188,7 +188,8 @@ def _sides(text: str) -> list[Side]:
     return named  # type: ignore[return-value]
 
 
-def _workers(kind: str | None) -> int:
+def default_workers(kind: str | None) -> int:
+    """Processes that decode images for a network on this kind of processor."""
     # A network on the CPU keeps every processor busy; decoding beside it gains nothing.
     return 0 if kind != "cuda" else min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 

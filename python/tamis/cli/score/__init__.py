@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.cli.score import datacomp, embeddings
+from tamis.cli.score import datacomp, embeddings, sieve
 
 app = typer.Typer(
     name="score",
@@ -15,3 +15,4 @@ app = typer.Typer(
 )
 embeddings.register(app)
 datacomp.register(app)
+sieve.register(app)

@@ -20,9 +20,12 @@ def print_scores(summary: dict[str, Any], folder: Path, seconds: float) -> None:
         table.add_row("part", "{} of {}; the command without --part joins".format(*summary["part"]))
     table.add_row("rows in", f"{summary['rows_in']:,}")
     table.add_row("scored", f"{summary['scored']:,}")
-    language = summary.get("recipe", {}).get("language")
-    if language is not None:
-        table.add_row("language", f"by {language}")
+    for what in ("language", "captioner", "encoder"):
+        maker = summary.get("recipe", {}).get(what)
+        if isinstance(maker, dict):
+            maker = maker.get("model")
+        if maker is not None:
+            table.add_row(what, f"by {maker}" if what == "language" else maker)
     if summary["unscored"]:
         told = "; ".join(f"{reason}: {rows:,}" for reason, rows in summary["reasons"].items())
         table.add_row("unscored", f"{summary['unscored']:,} ({told})")
