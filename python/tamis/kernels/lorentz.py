@@ -1,0 +1,328 @@
+"""Points of hyperbolic space: maps, distances, cones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis._array import blocks
+from tamis._native import cpu
+from tamis.kernels import lorentz_paper as paper
+from tamis.kernels.lorentz_rows import (
+    Float64,
+    Kind,
+    Matrix,
+    Mode,
+    as_crossing,
+    check_mode,
+    check_radius,
+    common_dtype,
+    crossing,
+    points,
+    radii,
+    same_columns,
+)
+
+Values = npt.NDArray[Any]
+_INNER, _DISTANCE, _ANGLE, _ENERGY = range(4)
+
+
+def lift(
+    x: Any, *, curvature: float = 1.0, kind: Kind = "tangent", mode: Mode = "stable"
+) -> Values:
+    """The space parts of points: sinh(r) u / sqrt(c), the exponential map at the origin.
+
+    Time parts are sqrt(1/c + |x|^2). A radius beyond asinh(2^15) is set to it, as in MERU.
+
+    Args:
+        x: (n, d) rows of any kind, see `radii`; (n, d + 1) for "lorentz".
+        curvature: c > 0.
+        kind: what a row is.
+        mode: "stable", or "paper" for MERU's formula with its clamps, in the precision of x.
+
+    Returns:
+        (n, d) float32, or float64 for float64 rows. Marked rows (see `radii`) are NaN.
+
+    Raises:
+        TypeError, ValueError: as `radii`.
+
+    Example:
+        >>> lift([[1.0, 0.0], [0.0, 0.0]]).round(4)
+        array([[1.1752, 0.    ],
+               [0.    , 0.    ]])
+    """
+    check_mode(mode)
+    matrix, _ = points(x, "x", curvature, kind)
+    if mode == "paper":
+        return paper.space_part(matrix, kind, curvature)
+    found = radii(matrix, curvature=curvature, kind=kind)
+    return _along(matrix, kind, np.sinh(found.radius) / np.sqrt(curvature), found.norm)
+
+
+def log_map(
+    x: Any, *, curvature: float = 1.0, kind: Kind = "space", mode: Mode = "stable"
+) -> Values:
+    """The tangent vectors of points at the origin: r u / sqrt(c), the inverse of `lift`.
+
+    Args:
+        x: (n, d) rows of any kind, see `radii`; (n, d + 1) for "lorentz".
+        curvature: c > 0.
+        kind: what a row is.
+        mode: "stable", or "paper" for MERU's formula with its clamps, in the precision of x.
+
+    Returns:
+        (n, d) float32, or float64 for float64 rows. Marked rows (see `radii`) are NaN.
+
+    Raises:
+        TypeError, ValueError: as `radii`.
+
+    Example:
+        >>> log_map(lift([[0.6, 0.8]], curvature=2.0), curvature=2.0).round(6)
+        array([[0.6, 0.8]])
+    """
+    check_mode(mode)
+    matrix, _ = points(x, "x", curvature, kind)
+    if mode == "paper":
+        return paper.log_map(paper.space_part(matrix, kind, curvature), curvature)
+    found = radii(matrix, curvature=curvature, kind=kind)
+    return _along(matrix, kind, found.radius / np.sqrt(curvature), found.norm)
+
+
+def inner(
+    x: Any,
+    y: Any,
+    *,
+    curvature: float = 1.0,
+    kind: Kind = "tangent",
+    mode: Mode = "stable",
+    all_pairs: bool = False,
+) -> Values:
+    """The Lorentz inner product <x, y> = x.y - x0 y0, at most -1/c.
+
+    Arguments, returns and errors are those of `distance`; cosh(sqrt(c) d) = -c <x, y>.
+
+    Example:
+        >>> inner([[1.0, 0.0]], [[1.0, 0.0]])
+        array([-1.])
+    """
+    return _pairs(x, y, _INNER, curvature, kind, mode, all_pairs)
+
+
+def distance(
+    x: Any,
+    y: Any,
+    *,
+    curvature: float = 1.0,
+    kind: Kind = "tangent",
+    mode: Mode = "stable",
+    all_pairs: bool = False,
+) -> Values:
+    """The distance d = (2 / sqrt c) asinh sqrt(sinh^2(D/2) + sinh r_x sinh r_y |u_x - u_y|^2 / 4).
+
+    The Lorentz distance of MERU (arXiv 2304.09172), in a form that keeps its digits: within 1e-6 of
+    its value for radii from 1e-6 to 11, from coincident points (exactly 0) to opposite ones.
+
+    Args:
+        x: (n, d) float16, bfloat16, float32 or float64 rows; (n, d + 1) for "lorentz".
+        y: (n, d) rows, of any of these dtypes; (m, d) with all_pairs.
+        curvature: c > 0; the space has the curvature -c.
+        kind: what a row is, see `radii`.
+        mode: "stable", or "paper" for MERU's acosh(max(-c <x, y>, 1 + 1e-8)) / sqrt(c) in the
+            precision of the rows. (HYPE's code clamps at 1e-8 instead of 1 + 1e-8, and so
+            returns NaN where rounding puts coincident points below 1. This never does.)
+        all_pairs: every row of x with every row of y.
+
+    Returns:
+        float64 (n,), or float32 (n, m) with all_pairs; NaN where a row is marked (see `radii`).
+
+    Raises:
+        TypeError, ValueError: as `radii`, and where the shapes do not fit each other.
+
+    Example:
+        >>> distance([[1.0, 0.0], [1.0, 0.0]], [[-1.0, 0.0], [1.0, 0.0]])
+        array([2., 0.])
+    """
+    return _pairs(x, y, _DISTANCE, curvature, kind, mode, all_pairs)
+
+
+def half_aperture(
+    apex: Any,
+    *,
+    curvature: float = 1.0,
+    kind: Kind = "tangent",
+    min_radius: float = 0.1,
+    mode: Mode = "stable",
+) -> Float64:
+    """The half-aperture of the entailment cone at each row: asin min(1, 2 K / sinh r), in radians.
+
+    It is pi/2 up to sinh r = 2 K (r = 0.1987 for K = 0.1) and falls with the radius.
+
+    Args:
+        apex: (n, d) rows, see `radii`.
+        curvature: c > 0.
+        kind: what a row is.
+        min_radius: K.
+        mode: "stable", or "paper" for MERU's formula with its clamps, in the precision of apex.
+
+    Returns:
+        float64 (n,), NaN where a row is marked.
+
+    Raises:
+        TypeError, ValueError: as `radii`, or min_radius is not above 0.
+
+    Example:
+        >>> half_aperture([[0.1, 0.0], [1.0, 0.0]]).round(4)
+        array([1.5708, 0.171 ])
+    """
+    check_mode(mode)
+    check_radius(min_radius)
+    if mode == "paper":
+        matrix, _ = points(apex, "apex", curvature, kind)
+        space = paper.space_part(matrix, kind, curvature)
+        return paper.half_aperture(space, curvature, min_radius).astype(np.float64)
+    radius = radii(apex, curvature=curvature, kind=kind).radius
+    edge, sinh = 2 * min_radius, np.sinh(radius)
+    rest = np.maximum(sinh - edge, 0.0)
+    return np.asarray(np.arctan2(edge, np.sqrt(rest * (sinh + edge))))
+
+
+def exterior_angle(
+    apex: Any,
+    point: Any,
+    *,
+    curvature: float = 1.0,
+    kind: Kind = "tangent",
+    mode: Mode = "stable",
+    all_pairs: bool = False,
+) -> Values:
+    """The exterior angle at the apex of the triangle origin, apex, point, in radians.
+
+    ext = atan2(s / cosh r_x, sinh D / (cosh r_x sinh r_y) - w) with h = |u_x - u_y|, w = h^2 / 2,
+    s = h |u_x + u_y| / 2, D = r_y - r_x. It is 0 for a point straight behind the apex and pi for
+    one in front of it. By rule an apex at the origin sees everything at pi/2, the origin is seen at
+    pi, and a coincident point at 0.
+
+    Paired angles are within 1e-6 rad for radii from 1e-6 to 11. All pairs come from float32
+    products: 1e-6 rad in practice, and never off by more than 8 eps + 3e-7 with eps = (min(d, 64) +
+    ceil(d / 64) + 8) 2^-24; ill-conditioned pairs are computed as paired ones (the derivation is in
+    cpp/include/tamis/lorentz.h).
+
+    Args:
+        apex: (n, d) rows, see `distance`.
+        point: (n, d) rows; (m, d) with all_pairs.
+        curvature: c > 0.
+        kind: what a row is, see `radii`.
+        mode: "stable", or "paper" for MERU's acos form with its clamps, in the rows' precision.
+        all_pairs: every apex with every point.
+
+    Returns:
+        float64 (n,), or float32 (n, m) with all_pairs; NaN where a row is marked (see `radii`).
+
+    Raises:
+        TypeError, ValueError: as `distance`.
+
+    Example:
+        >>> exterior_angle([[1.0, 0.0]], [[2.0, 0.0], [0.5, 0.0]], all_pairs=True)
+        array([[0.       , 3.1415927]], dtype=float32)
+    """
+    return _pairs(apex, point, _ANGLE, curvature, kind, mode, all_pairs, names=("apex", "point"))
+
+
+def entailment(
+    apex: Any,
+    point: Any,
+    *,
+    curvature: float = 1.0,
+    kind: Kind = "tangent",
+    min_radius: float = 0.1,
+    mode: Mode = "stable",
+    all_pairs: bool = False,
+) -> Values:
+    """The energy e = exterior_angle - half_aperture; a point is inside the cone where e <= 0.
+
+    MERU trains with max(0, e) of text and image; HYPE's specificity is a mean of e.
+
+    Args, Returns, Raises: as `exterior_angle` and `half_aperture`.
+
+    Example:
+        >>> entailment([[1.0, 0.0]], [[2.0, 0.0]]).round(4)
+        array([-0.171])
+    """
+    check_radius(min_radius)
+    names = ("apex", "point")
+    return _pairs(apex, point, _ENERGY, curvature, kind, mode, all_pairs, min_radius, names)
+
+
+def _pairs(
+    x: Any,
+    y: Any,
+    measure: int,
+    curvature: float,
+    kind: Kind,
+    mode: Mode,
+    all_pairs: bool,
+    min_radius: float = 0.1,
+    names: tuple[str, str] = ("x", "y"),
+) -> Values:
+    check_mode(mode)
+    left, code = points(x, names[0], curvature, kind)
+    right, _ = points(y, names[1], curvature, kind)
+    same_columns(left, right, names)
+    if not all_pairs and len(left) != len(right):
+        raise ValueError(
+            f"{names[1]}: expected {len(left)} rows, as {names[0]} has, got {len(right)}; "
+            "all_pairs=True takes any numbers of rows"
+        )
+    if mode == "paper":
+        return _paper_pairs(left, right, measure, curvature, kind, all_pairs, min_radius)
+    dtype = common_dtype(left, right)
+    if all_pairs:
+        first, second = as_crossing(left, dtype), as_crossing(right, dtype)
+        return cpu.lorentz_all_pairs(first, second, code, curvature, measure, min_radius)
+    values = np.empty(len(left))
+    for part, block in blocks(left):
+        first = crossing(block.astype(dtype, copy=False))
+        second = as_crossing(right[part], dtype)
+        values[part] = cpu.lorentz_paired(first, second, code, curvature, measure, min_radius)
+    return values
+
+
+def _paper_pairs(
+    left: Matrix,
+    right: Matrix,
+    measure: int,
+    curvature: float,
+    kind: Kind,
+    all_pairs: bool,
+    min_radius: float,
+) -> Values:
+    x = paper.space_part(left, kind, curvature)
+    y = paper.space_part(right, kind, curvature)
+    if measure == _INNER:
+        values = paper.inner(x, y, curvature, all_pairs)
+    elif measure == _DISTANCE:
+        values = paper.distance(x, y, curvature, all_pairs)
+    else:
+        values = paper.exterior_angle(x, y, curvature, all_pairs)
+    if measure == _ENERGY:
+        aper = paper.half_aperture(x, curvature, min_radius)
+        values = values - (aper[:, None] if all_pairs else aper)
+    return values.astype(np.float32 if all_pairs else np.float64)
+
+
+def _along(matrix: Matrix, kind: Kind, length: Float64, norm: Float64) -> Values:
+    """Rows of these lengths in the directions of the given ones."""
+    space = matrix[:, 1:] if kind == "lorentz" else matrix
+    out = np.empty(space.shape, dtype=np.float64 if matrix.dtype == np.float64 else np.float32)
+    for part, block in blocks(space):
+        rows, size = block.astype(np.float64), norm[part].copy()
+        huge = np.isinf(size)
+        rows[huge] *= 2.0**-600
+        size[huge] = np.linalg.norm(rows[huge], axis=1)
+        size[size == 0] = 1
+        marked = np.isnan(length[part])
+        rows[marked], size[marked] = np.nan, 1
+        out[part] = rows / size[:, None] * length[part][:, None]
+    return out
