@@ -215,7 +215,8 @@ def _model(config: Any, weights: dict[str, Any], checkpoint: Path | str) -> Any:
     from transformers import BlipForConditionalGeneration
 
     with torch.random.fork_rng(devices=[]):  # weights are drawn before they are replaced
-        model = BlipForConditionalGeneration(config).eval()
+        model: Any = BlipForConditionalGeneration(config)
+    model.eval()
     expected = model.state_dict()
     missing = sorted(set(expected) - set(weights))
     unknown = sorted(set(weights) - set(expected))
