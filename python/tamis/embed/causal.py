@@ -57,8 +57,8 @@ class CausalEncoder:
         self._hash = weights_hash(self._model)
         self._model.to(device.kind)
         self._prefix, self._suffix = _added_tokens(self._tokenizer)
-        stated = getattr(self._model.config, "max_position_embeddings", MOST_TOKENS)
-        self._longest = min(int(stated), MOST_TOKENS)
+        stated = getattr(self._model.config, "max_position_embeddings", None)
+        self._longest = min(int(stated or MOST_TOKENS), MOST_TOKENS)
         self.buckets = buckets_up_to(self._longest)
         self.name = short_name("causal", Path(model).name)
         self.dims: Mapping[Side, int] = {
@@ -120,11 +120,16 @@ def _load(model: str, weights: Path | str | None) -> tuple[Any, Any]:
     local = Path(source).exists()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
-        network = transformers.AutoModel.from_pretrained(
-            source, local_files_only=local, trust_remote_code=False
+        network, found = transformers.AutoModel.from_pretrained(
+            source, local_files_only=local, trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:
         raise load_failure(source, error, hub=not local) from error
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"cannot load {source}: {len(missing)} of its weights are missing, the "
+            f"first is {missing[0]}"
+        )
     network.config.use_cache = False
     return network.float().eval(), tokenizer
 

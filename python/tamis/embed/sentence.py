@@ -15,7 +15,7 @@ from tamis.data.samples.source import Side
 from tamis.embed.device import Device
 from tamis.embed.encoder import Tokens, short_name
 from tamis.embed.padding import buckets_up_to, mask_of, moved_right
-from tamis.embed.weights import existing, load_failure, weights_hash
+from tamis.embed.weights import existing, load_failure, seeded, weights_hash
 from tamis.errors import require
 
 MOST_TOKENS = 8192
@@ -108,13 +108,25 @@ def _load(model: str, weights: Path | str | None) -> Any:
     else:
         source = str(existing(weights, "the folder of a model"))
     local = Path(source).exists()
-    try:
-        network = library.SentenceTransformer(
+
+    def load() -> Any:
+        return library.SentenceTransformer(
             source, device="cpu", trust_remote_code=False, local_files_only=local
-        )
+        ).eval()
+
+    try:
+        network, drawn = seeded(load, 0)
+        # What is not used may be random, such as the pooler of many a model.
+        complete = not drawn or _same_rows(network, seeded(load, 1)[0])
     except Exception as error:
         raise load_failure(source, error, hub=not local) from error
-    return network.eval()
+    if not complete:
+        raise ValueError(f"cannot load {source}: some of its weights are missing")
+    return network
+
+
+def _same_rows(first: Any, second: Any) -> bool:
+    return np.array_equal(first.encode(["a text"]), second.encode(["a text"]))
 
 
 def _packaged(model: str) -> str | None:

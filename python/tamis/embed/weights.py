@@ -8,6 +8,7 @@ safety net and no security boundary: take such files from people you trust, or c
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,20 @@ def weights_hash(*networks: Any) -> str:
     return digest.hexdigest()
 
 
+def seeded(load: Callable[[], Any], seed: int) -> tuple[Any, bool]:
+    """Return what a function loads, and whether random numbers were drawn for it.
+
+    Libraries draw the weights that a file lacks. The state of torch's generator is left alone.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        network = load()
+        return network, not torch.equal(before, torch.get_rng_state())
+
+
 def existing(path: Path | str, what: str) -> Path:
     """Return `path`. Raises ValueError where nothing is there; `what` says what was expected."""
     path = Path(path)
@@ -52,6 +67,6 @@ def load_failure(source: object, error: Exception, *, hub: bool) -> ValueError:
     if " " not in told:  # a key, or nothing, says little alone
         told = f"{type(error).__name__} {told}".rstrip()
     if len(told) > _LONGEST_CAUSE:
-        told = f"{told[:_LONGEST_CAUSE]} ..."
+        told = f"{told[:_LONGEST_CAUSE]} [...]"
     advice = "; where its hub cannot be reached, name a local copy with --weights" if hub else ""
     return ValueError(f"cannot load {source}: {told.rstrip('.') if hub else told}{advice}")
