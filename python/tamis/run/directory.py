@@ -18,7 +18,6 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -133,12 +132,13 @@ class RunDirectory:
         try:
             if part is None:  # another part may be writing
                 atomic.remove_temporaries(path)
+            manifest = load_manifest(path)
             fresh = new_manifest(recipe, inputs, plan)
-            # Of parts that begin together, one decides on the plan.
-            with nullcontext() if part is None else starting(path):
-                manifest = load_manifest(path)
-                if manifest is None:
-                    atomic.write_json(path / MANIFEST, fresh)
+            if manifest is None:
+                with starting(path):  # of parts that begin together, one decides on the plan
+                    manifest = load_manifest(path)
+                    if manifest is None:
+                        atomic.write_json(path / MANIFEST, fresh)
             if manifest is not None:
                 require_unchanged(path, manifest, fresh)
             run = cls(path, manifest or fresh, lock, part)
