@@ -148,7 +148,7 @@ def test_unknown_columns_and_sides(tmp_path: Path) -> None:
     write_images(tmp_path / "i", ROWS, texts=False)
     for path, message in (
         (tmp_path / "a.parquet", "expected a column 'x', it has text, n"),
-        (tmp_path / "b.jsonl", "expected a field 'x', the first line has text, m"),
+        (tmp_path / "b.jsonl", "expected a field 'x', its first lines have text, m"),
         (tmp_path / "i", "a folder of images has no columns, so no 'x'"),
     ):
         pool = open_samples(path)
@@ -166,9 +166,9 @@ def test_lines_that_are_no_samples(tmp_path: Path) -> None:
     path.write_text("[1]\n2\n")
     refused(path, "expected JSON lines, one object a line, but its first 2 lines hold none")
     path.write_text('{"a": 1, "b": 2}\n')
-    refused(path, "expected one field of text, caption, TEXT, the first line has a, b; name the te")
+    refused(path, "expected one field of text, caption, TEXT, its first lines have a, b; name")
     path.write_text('{"text": "x", "caption": "y"}\n')
-    refused(path, "expected one field of text, caption, TEXT, the first line has text, caption")
+    refused(path, "expected one field of text, caption, TEXT, its first lines have text, caption")
     assert read_all(open_samples(path, text="caption"))[0].text == "y"
     refused(path, "expected a field 'z', it has text, caption", text="z")
     refused(path, "JSON lines hold texts only, so no image 'z'", image="z")
@@ -250,7 +250,7 @@ def test_images_and_texts_without_partner_are_told(tmp_path: Path) -> None:
     assert pool.problems() == [
         "1 texts have no image beside them: part_0/zzz.txt",
         "1 of 6 images have no text beside them",
-        "1 links to folders are not followed, such as link",
+        "1 links to folders or to nothing, pipes or devices are passed over: link",
     ]
     samples = read_all(pool)
     assert [sample.faults for sample in samples] == [

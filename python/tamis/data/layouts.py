@@ -29,7 +29,7 @@ IDS_ENDING = ".ids.npy"
 CLIP_FOLDERS = ("img_emb", "text_emb")
 _SAMPLES = "holds samples, not embeddings; `tamis embed` makes embeddings of them"
 # What a step of tamis writes beside the rows that it makes.
-_OWN_TABLES = ("quarantine.parquet",)
+_OWN_FILES = ("quarantine.parquet", "sample_ids.npy")
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ def recognise(path: Place, embedding: str | None) -> Layout:
         raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
     if not exists:
         raise PoolError(f"the pool {path} does not exist")
+    if not (is_folder or path.is_file()):  # opening a pipe would wait
+        raise PoolError(f"the pool {path} is neither a file nor a folder; copy it to a file")
     layout = _recognise_folder(path, embedding) if is_folder else _recognise_file(path, embedding)
     for part in layout.parts:
         _require_equal_rows(part)
@@ -101,6 +103,8 @@ def embedding_names(path: Place) -> list[str | None]:
     """
     if not path.is_dir():
         archive = path.with_suffix(".npz")
+        if path.exists() and not path.is_file():  # a pipe
+            return []
         if path.suffix in (".npz", ".parquet") and archive.exists():
             return list(npz_keys(archive))
         if path.suffix == ".parquet":
@@ -111,12 +115,12 @@ def embedding_names(path: Place) -> list[str | None]:
     folders = [path, inner] if inner.is_dir() and not clip else [path]
     for folder in folders:
         archives = files_ending(folder, ".npz")
-        tables = pool_tables(files_ending(folder, ".parquet"))
+        tables = pool_files(files_ending(folder, ".parquet"))
         if archives:
             return [*clip, *npz_keys(archives[0])]
         if tables:
             return [*clip, *embedding_columns(MetadataFile.open(tables[0]).schema)]
-    return [*clip, *([None] if files_ending(path, ".npy") else [])]
+    return [*clip, *([None] if pool_files(files_ending(path, ".npy")) else [])]
 
 
 def _recognise_file(path: Place, embedding: str | None) -> Layout:
@@ -133,8 +137,8 @@ def _recognise_file(path: Place, embedding: str | None) -> Layout:
 
 def _recognise_folder(path: Place, embedding: str | None) -> Layout:
     clip = [name for name in CLIP_FOLDERS if (path / name).is_dir()]
-    parquets = pool_tables(files_ending(path, ".parquet"))
-    archives, arrays = files_ending(path, ".npz"), files_ending(path, ".npy")
+    parquets = pool_files(files_ending(path, ".parquet"))
+    archives, arrays = files_ending(path, ".npz"), pool_files(files_ending(path, ".npy"))
     inner = path / "metadata"
     found: dict[str, Callable[[], Layout]] = {}
     if clip:
@@ -161,9 +165,9 @@ def _recognise_folder(path: Place, embedding: str | None) -> Layout:
     return next(iter(found.values()))()
 
 
-def pool_tables(files: Sequence[Place]) -> list[Place]:
-    """Return the parquet files that may be a pool's own; tamis' list of bad rows is not."""
-    return [file for file in files if file.name not in _OWN_TABLES]
+def pool_files(files: Sequence[Place]) -> list[Place]:
+    """Return the files that may be a pool's own; tamis' lists of bad rows and of ids are not."""
+    return [file for file in files if file.name not in _OWN_FILES]
 
 
 def _refuse_samples(path: Place) -> None:

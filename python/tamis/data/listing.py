@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar, cast
 
 from tamis.data.remote import Place
@@ -34,7 +35,8 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 def files_ending(folder: AnyPlace, ending: str) -> list[AnyPlace]:
     """Return the files of `folder` (not of its subfolders) whose names end so, in natural order.
 
-    Names that start with a dot are left out.
+    Names that start with a dot are left out. A link to nothing is a file: who opens it says so,
+    while leaving it out would lose its rows without a word.
 
     Raises:
         PoolError: the folder cannot be listed.
@@ -43,11 +45,17 @@ def files_ending(folder: AnyPlace, ending: str) -> list[AnyPlace]:
         names = [
             entry.name
             for entry in folder.iterdir()
-            if entry.name.endswith(ending) and not entry.name.startswith(".") and entry.is_file()
+            if entry.name.endswith(ending) and not entry.name.startswith(".") and _is_file(entry)
         ]
     except OSError as error:
         raise PoolError(f"cannot list {folder}: {error.strerror or error}") from error
     return [cast(AnyPlace, folder / name) for name in sorted(names, key=natural_key)]
+
+
+def _is_file(entry: Place) -> bool:
+    return entry.is_file() or (
+        isinstance(entry, Path) and entry.is_symlink() and not entry.exists()
+    )
 
 
 def by_number(files: Sequence[AnyPlace], stem: str) -> dict[int, AnyPlace]:

@@ -39,6 +39,10 @@ class MetadataFile:
     def open(cls, path: Place) -> MetadataFile:
         """Read the footer. Raises PoolError."""
         file = open_parquet(path)
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise PoolError(f"{path}: two columns are called {twice!r}; rename one of them")
         return cls(path, file.metadata.num_rows, file.schema_arrow)
 
     def id_column(self, asked: str | None) -> str | None:

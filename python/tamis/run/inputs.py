@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from tamis.data.remote import Place, name_inside
@@ -77,10 +78,11 @@ class InputFolder(InputFile):
     def fingerprint(self) -> str:
         """Return "folder:HEX" over names, sizes, and the content laid end to end.
 
-        Of the content, as of a file's, all counts up to 64 MiB, and 64 blocks beyond that.
+        Of the content, as of a file's, all counts up to 64 MiB, and 64 blocks beyond that. A local
+        file that cannot be read counts as such: it is a bad row, which must not stop the run.
 
         Raises:
-            RunError: a file cannot be read.
+            RunError: a file is gone, or a remote one cannot be read.
         """
         digest = hashlib.sha256()
         for name, size in zip(self.files, self.sizes, strict=True):
@@ -162,6 +164,8 @@ def _read_part(location: Place, offset: int, n_bytes: int) -> bytes:
             file.seek(offset)
             return file.read(n_bytes)
     except OSError as error:
+        if isinstance(location, Path) and not isinstance(error, FileNotFoundError):
+            return b"cannot be read"
         raise _unreadable(location, error) from error
 
 

@@ -35,7 +35,8 @@ class FolderSamples:
     """The images of a folder and its subfolders, in natural order of their paths.
 
     The key of a row is the image's path without its ending. Names that start with a dot are left
-    out, folders too. Links to files are followed, links to folders are not.
+    out, folders too. Links to files are followed, links to folders are not, and what is neither
+    file nor folder is passed over.
 
     Attributes:
         root: the folder.
@@ -43,7 +44,7 @@ class FolderSamples:
         texts: position in `paths` -> the text beside it, relative too.
         limits: caps on images and texts.
         orphans: texts without an image.
-        links: links to folders, which were not followed.
+        passed_over: links to folders, links to nothing, pipes and devices.
     """
 
     root: Place
@@ -51,14 +52,14 @@ class FolderSamples:
     texts: dict[int, str]
     limits: Limits
     orphans: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, root: Place, limits: Limits) -> FolderSamples:
         """List the folder. Raises PoolError where two images have one key."""
         try:
-            links: list[str] = []
-            found = list(list_files(root, links))
+            passed_over: list[str] = []
+            found = list(list_files(root, passed_over))
         except OSError as error:
             raise PoolError(f"cannot list {root}: {error.strerror or error}") from error
         paths = sorted((path for path in found if is_image(path)), key=natural_key)
@@ -74,13 +75,20 @@ class FolderSamples:
         texts: dict[int, str] = {}
         orphans = []
         for path in found:
-            if path.endswith(_TEXT_ENDING):
+            if path.lower().endswith(_TEXT_ENDING):
                 row_of_text = rows.get(path_key(path))
                 if row_of_text is None:
                     orphans.append(path)
+                elif row_of_text in texts:
+                    raise PoolError(
+                        f"{root}: {texts[row_of_text]} and {path} are both the text of "
+                        f"{paths[row_of_text]}; remove one of them"
+                    )
                 else:
                     texts[row_of_text] = path
-        return cls(root, paths, texts, limits, sorted(orphans, key=natural_key), links)
+        orphans.sort(key=natural_key)
+        passed_over.sort(key=natural_key)
+        return cls(root, paths, texts, limits, orphans, passed_over)
 
     @property
     def name(self) -> str:
@@ -160,12 +168,12 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
-def list_files(root: Place, links: list[str] | None = None) -> Iterator[str]:
+def list_files(root: Place, passed_over: list[str] | None = None) -> Iterator[str]:
     """Yield the files below `root`, as relative paths, hidden ones left out.
 
     Args:
         root: the folder.
-        links: takes the paths of links to folders, which are not followed.
+        passed_over: takes the paths of links to folders, links to nothing, pipes and devices.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -182,19 +190,27 @@ def list_files(root: Place, links: list[str] | None = None) -> Iterator[str]:
                 yield prefix + name
             elif kind == "folder":
                 pending.append((f"{prefix}{name}/", folder / name))
-            elif links is not None:
-                links.append(prefix + name)
+            elif passed_over is not None:
+                passed_over.append(prefix + name)
 
 
-def _entries(folder: Place) -> Iterator[tuple[str, Literal["file", "folder", "link"]]]:
-    """What lies in a folder; pipes, devices and broken links are left out."""
+def _entries(folder: Place) -> Iterator[tuple[str, Literal["file", "folder", "other"]]]:
+    """What lies in a folder; a link to a folder is neither."""
     if isinstance(folder, Path):
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir():
-                    yield entry.name, "link" if entry.is_symlink() else "folder"
-                elif entry.is_file():
+                if _is_file(entry):
                     yield entry.name, "file"
+                else:
+                    folder_itself = entry.is_dir(follow_symlinks=False)
+                    yield entry.name, "folder" if folder_itself else "other"
     else:
         for place in folder.iterdir():
             yield place.name, "folder" if place.is_dir() else "file"
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself, or into a folder without permission
+        return False

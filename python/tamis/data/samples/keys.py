@@ -81,5 +81,6 @@ class PathKeys(_Keys):
 
 
 def path_key(path: str) -> str:
-    """Return a path without its ending."""
-    return PurePosixPath(path).with_suffix("").as_posix()
+    """Return a path without its ending; bytes of a name that are not UTF-8 as \\xNN."""
+    key = PurePosixPath(path).with_suffix("").as_posix()
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -166,9 +166,11 @@ def open_images(root: Place, asked: Asked) -> SampleLayout:
     without = samples.n_rows - len(samples.texts)
     if samples.texts and without:
         notes.append(f"{without:,} of {samples.n_rows:,} images have no text beside them")
-    if samples.links:
+    if samples.passed_over:
+        shown = ", ".join(samples.passed_over[:_SHOWN])
         notes.append(
-            f"{len(samples.links):,} links to folders are not followed, such as {samples.links[0]}"
+            f"{len(samples.passed_over):,} links to folders or to nothing, pipes or devices are "
+            f"passed over: {shown}"
         )
     return SampleLayout("images", root, [samples], notes=notes)
 

@@ -26,6 +26,7 @@ from tamis.run.inputs import InputFile
 
 NOT_JSON = "line is not a JSON object"
 _ROWS_PER_READ = 1 << 12
+_HEAD_ROWS = 16
 # A character may take six bytes in JSON (\u0041), and other fields stand beside the text.
 _LINE_BYTES_PER_TEXT_BYTE = 8
 
@@ -38,7 +39,7 @@ class LineSamples:
         lines: the file.
         root: the pool's folder.
         text: the field that holds the text.
-        columns: the fields of the first line that is an object.
+        columns: the fields of the first lines that are objects, at most 16.
         limits: caps on texts.
     """
 
@@ -58,7 +59,7 @@ class LineSamples:
         """
         cap = limits.text_bytes * _LINE_BYTES_PER_TEXT_BYTE
         lines = LineFile.open(path, cap)
-        head = lines.read(0, min(lines.n_lines, 16))
+        head = lines.read(0, min(lines.n_lines, _HEAD_ROWS))
         lines.close()
         objects = [item for item in map(_parsed, head) if item is not None]
         if head and not objects:
@@ -66,7 +67,8 @@ class LineSamples:
                 f"{path}: expected JSON lines, one object a line, but its first {len(head)} lines "
                 "hold none"
             )
-        columns = list(objects[0]) if objects else []
+        fields = dict.fromkeys(name for item in objects for name in item)
+        columns = [name for name in fields if _without_surrogates(name) is not None]
         return cls(lines, root, _text_field(columns, text, path), columns, limits)
 
     @property
@@ -125,7 +127,7 @@ class LineSamples:
         for name in names:
             if name not in self.columns:
                 raise PoolError(
-                    f"{self.lines.path}: expected a field {name!r}, the first line has "
+                    f"{self.lines.path}: expected a field {name!r}, its first lines have "
                     f"{', '.join(self.columns) or '(none)'}"
                 )
         objects = [_parsed(line) or {} for line in self.lines.read(start, stop)]
@@ -181,10 +183,11 @@ def _parsed(line: bytes | None) -> dict[str, Any] | None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Text that Arrow cannot hold becomes null; whatever else there is, stays."""
-    if isinstance(value, str):
+    """Text that Arrow cannot hold becomes null, alone or inside; whatever else there is, stays."""
+    if isinstance(value, str | dict | list):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError:
             return None
     return value
@@ -198,7 +201,7 @@ def _text_field(columns: list[str], asked: str | None, path: Place) -> str:
     found = [name for name in TEXT_NAMES if name in columns]
     if columns and len(found) != 1:
         raise PoolError(
-            f"{path}: expected one field of {', '.join(TEXT_NAMES)}, the first line has "
+            f"{path}: expected one field of {', '.join(TEXT_NAMES)}, its first lines have "
             f"{', '.join(columns)}; name the text with text="
         )
     return found[0] if found else TEXT_NAMES[0]

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn
 
-from tamis.data.layouts import CLIP_FOLDERS, pool_tables
+from tamis.data.layouts import CLIP_FOLDERS, pool_files
 from tamis.data.limits import Limits
 from tamis.data.listing import files_ending
 from tamis.data.remote import Place
@@ -43,6 +43,9 @@ _WITHOUT_COLUMNS = ("webdataset", "images")
 _PACKED = r"(\.(gz|zst|bz2|xz))"
 _LINES = re.compile(rf"\.((jsonl|ndjson){_PACKED}?|json{_PACKED})$")
 _FILES = re.compile(rf"\.(tar|parquet)$|{_LINES.pattern}")
+# What people mean as samples, and what is not read: compressed tars, endings in capitals.
+_MEANT = re.compile(rf"\.((tar|parquet|jsonl|ndjson){_PACKED}?|tgz)$", re.IGNORECASE)
+_SHOWN = 3
 # Plain .json is often something else, so it counts where nothing else is there.
 _PLAIN_JSON = re.compile(r"(?<!_stats)\.json$")
 
@@ -62,11 +65,13 @@ def recognise(path: Place, *, image: str | None, text: str | None, limits: Limit
     try:
         if path.is_dir():
             return _recognise_folder(path, asked)
-        if path.exists():
+        if path.is_file():  # opening a pipe would wait
             return _recognise_file(path, asked)
+        exists = path.exists()
     except OSError as error:
         raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
-    raise PoolError(f"the pool {path} does not exist")
+    what = "is neither a file nor a folder; copy it to a file" if exists else "does not exist"
+    raise PoolError(f"the pool {path} {what}")
 
 
 def holds_samples(path: Place) -> bool:
@@ -119,14 +124,32 @@ def _recognise_folder(path: Place, asked: Asked) -> SampleLayout:
         )
     if not found:
         _refuse(path, names)
-    return next(iter(found.values()))()
+    layout = next(iter(found.values()))()
+    if "webdataset" in found and not any(file.suffix == ".tar" for file in names):
+        names = _files_in(path / "shards", "")
+    not_read = _not_read(names)
+    if not_read:
+        layout.notes.append(f"not read: {not_read}")
+    return layout
+
+
+def _not_read(files: list[Place]) -> str:
+    """Name the files that look like samples but have an ending that is not read; "" for none."""
+    names = [
+        file.name for file in files if _MEANT.search(file.name) and not _FILES.search(file.name)
+    ]
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN:,} more" * (len(names) > _SHOWN)
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown}{more} (endings are in lower case, and tars are not compressed)"
 
 
 def _candidates(
     path: Place, files: list[Place], asked: Asked
 ) -> dict[str, Callable[[], SampleLayout]]:
     """Every way to read a folder, by kind."""
-    tables = pool_tables([file for file in files if file.suffix == ".parquet"])
+    tables = pool_files([file for file in files if file.suffix == ".parquet"])
     tars = [file for file in files if file.suffix == ".tar"]
     own = {LOG} if any(file.name == MANIFEST for file in files) else set()
     lines = [file for file in files if _LINES.search(file.name) and file.name not in own]
@@ -171,6 +194,9 @@ def _refuse(path: Place, files: list[Place]) -> NoReturn:
     deeper = (name for name in list_files(path) if _FILES.search(name) and "/" in name)
     inner = next(deeper, None)
     hint = "" if inner is None else f"; {path / inner.rpartition('/')[0]} holds some"
+    not_read = _not_read(files)
+    if not_read:
+        hint = f"; not read: {not_read}"
     raise PoolError(
         f"{path} holds no samples: expected .tar, .parquet or .jsonl files, images, or the "
         f"folders shards or metadata of a DataComp pool{hint}"
