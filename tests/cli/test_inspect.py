@@ -13,6 +13,7 @@ from tests.samples.layouts import POOL, write_parquet
 
 from tamis.data.inspection import inspect_pool
 from tamis.data.run_inspection import inspect_run
+from tamis.data.samples import open_samples
 from tamis.run.pool_link import remember_pool
 
 
@@ -73,6 +74,25 @@ def test_run(tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "scores/mine.parquet 1 uid string, mine double" in text
     assert json.loads(call("inspect", tmp_path, "--json").out) == inspect_run(tmp_path).as_dict()
+
+
+def test_new_shards_are_a_pool(tmp_path: Path) -> None:
+    samples = open_samples(POOL)
+    (tmp_path / "ids.txt").write_text("\n".join(samples.ids().to_list()[:3]))
+    done = call("reshard", POOL, "--subset", tmp_path / "ids.txt", "--out", tmp_path / "new", "-q")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(call("inspect", tmp_path / "new", "--json").out)
+    assert (found["samples"]["rows"], found["problems"]) == (3, [])
+
+
+@pytest.mark.parametrize("name", ["pool.json", "manifest.json"])
+@pytest.mark.parametrize("content", ["[]", "{", '{"a":' * 100_000])
+def test_a_run_whose_notes_are_damaged(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    done = call("inspect", tmp_path)
+    told = " ".join((done.err or done.out).split())
+    assert done.code == (2 if name == "pool.json" else 0)
+    assert f"{tmp_path}/{name} was not written by" in told.replace(" /", "/")
 
 
 def test_nothing_to_inspect(tmp_path: Path) -> None:

@@ -238,11 +238,14 @@ def test_refusals(tmp_path: Path) -> None:
         reshard(pool, subset, tmp_path / "full")
     with pytest.raises(PoolError, match=r"none of the 1 ids of .* is in the pool"):
         reshard(pool, subset_of(tmp_path / "other.npy", [99]), tmp_path / "out")
+    (tmp_path / "none.txt").write_text("\n")
+    with pytest.raises(PoolError, match=r"none.txt holds no ids, so there is nothing to write"):
+        reshard(pool, tmp_path / "none.txt", tmp_path / "out")
     with pytest.raises(ValueError, match="expected shard_size >= 1"):
         reshard(pool, subset, tmp_path / "out", shard_size=0)
     docs = tmp_path / "docs.jsonl"
     docs.write_text('{"text": "one"}\n')
-    with pytest.raises(PoolError, match="resharding copies members of tars"):
+    with pytest.raises(PoolError, match=r"expected a pool of tars, .* is one of kind "):
         reshard(docs, subset, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     reshard(pool, subset, tmp_path / "out")

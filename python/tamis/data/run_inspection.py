@@ -68,9 +68,12 @@ class RunInspection:
 
 def is_run(path: Path) -> bool:
     """Return whether a folder is a run directory, rather than a pool or one step's folder."""
-    if any((path / folder).is_dir() for folder in CLIP_FOLDERS):
-        return False  # an embed step: a pool of embeddings
-    return any((path / name).is_file() for name in (MANIFEST, POOL_LINK))
+    try:
+        if any((path / folder).is_dir() for folder in CLIP_FOLDERS) or any(path.glob("*.tar")):
+            return False  # an embed step is a pool of embeddings, new shards are a pool of tars
+        return any((path / name).is_file() for name in (MANIFEST, POOL_LINK))
+    except OSError:
+        return False  # who reads it says why that fails
 
 
 def inspect_run(path: Path | str) -> RunInspection:

@@ -92,6 +92,8 @@ def reshard(
     pool = open_samples(pool_of(source) or source, ids=ids)
     tars = _tars(pool)
     wanted = as_kind(read_id_list(subset), pool.ids())
+    if not len(wanted):
+        raise PoolError(f"{subset} holds no ids, so there is nothing to write")
     everything = Plan.of(pool.ids(), wanted, shard_size)
     if not len(everything.rows):
         raise PoolError(
@@ -213,7 +215,7 @@ def _tars(pool: SamplePool) -> list[TarShard]:
     for file in pool.files:
         tar = file.samples if isinstance(file, JoinedSamples) else file
         if not isinstance(tar, TarShard):
-            raise PoolError(f"{pool.path} is a {pool.kind} pool; resharding copies members of tars")
+            raise PoolError(f"expected a pool of tars, {pool.path} is one of kind {pool.kind}")
         tars.append(tar)
     return tars
 

@@ -49,7 +49,7 @@ def load_manifest(path: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads(content)
         known = manifest["format"] == _FORMAT and manifest.keys() >= {"recipe", "plan", "units"}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         known = False
     if not known:
         raise RunError(f"{path / MANIFEST} was not written by this tamis; choose another --out")

@@ -60,6 +60,8 @@ def pool_of(run: Path | str) -> str | None:
         pool = json.loads(path.read_bytes())["pool"]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunError(f"{path} was not written by tamis: it names no pool") from error
     return str(pool)
