@@ -44,6 +44,16 @@ def test_columns_line_up_and_rows_do_not_overlap() -> None:
     assert len(rows) == 3 * 64 * 32
 
 
+def test_rows_beside_one_another() -> None:
+    three = np.asarray(made(3, across=2).draw())
+    two = np.asarray(made(2).draw())
+    assert three.shape == (two.shape[0], 8 + 6 * (64 + 8), 3)
+    rows, columns = np.nonzero((three == RED).all(-1))
+    assert len(rows) == 3 * 64 * 32
+    assert set(columns.tolist()) == {*range(8, 72), *range(224, 288)}
+    np.testing.assert_array_equal(three[:30, 224 : 224 + 216], three[:30, 8 : 8 + 216])
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.JPG"])
 def test_same_bytes_every_time(tmp_path: Path, name: str) -> None:
     made().save(tmp_path / name)

@@ -38,6 +38,7 @@ class Sheet:
         columns: the headings, one for each column.
         side: pixels of the square that a picture is shrunk to fit; smaller ones are not enlarged.
             It is the width of a column, and texts may be half as high again.
+        across: rows beside one another, each under headings of its own.
         text_size: pixels.
         font: a TrueType or OpenType file; None takes the one inside Pillow, which has little more
             than ASCII. Characters that it lacks are written as Python escapes.
@@ -60,13 +61,18 @@ class Sheet:
         columns: Sequence[str],
         *,
         side: int = 192,
+        across: int = 1,
         text_size: int = 13,
         font: Path | str | None = None,
     ) -> None:
-        if not columns or side < 1 or text_size < 1:
-            raise ValueError(f"expected columns and sizes of 1 or more, got {side} and {text_size}")
+        if not columns or min(side, across, text_size) < 1:
+            raise ValueError(
+                f"expected columns, and a side, a number of rows across and a text size of 1 or "
+                f"more, got {side}, {across} and {text_size}"
+            )
         self.columns = list(columns)
         self.side = side
+        self.across = across
         self._pen = _Pen(text_size, None if font is None else str(font))
         self._rows: list[list[Cell]] = []
 
@@ -92,8 +98,13 @@ class Sheet:
         images = require("PIL.Image", extra="images")
         drawing = require("PIL.ImageDraw", extra="images")
         head = self._pen.leading + _GAP
-        heights = [max(map(self._height, row)) + _GAP for row in self._rows]
-        size = (_GAP + len(self.columns) * (self.side + _GAP), head + sum(heights) + _GAP)
+        lines = [
+            [cell for row in self._rows[first : first + self.across] for cell in row]
+            for first in range(0, len(self), self.across)
+        ]
+        heights = [max(map(self._height, line)) + _GAP for line in lines]
+        columns = self.columns * self.across
+        size = (_GAP + len(columns) * (self.side + _GAP), head + sum(heights) + _GAP)
         if size[0] * size[1] > MOST_PIXELS:
             raise ValueError(
                 f"a sheet of {len(self):,} rows would be {size[0]:,} x {size[1]:,} pixels; choose "
@@ -102,10 +113,10 @@ class Sheet:
         sheet: Image.Image = images.new("RGB", size, _GROUND)
         pen = drawing.Draw(sheet)
         pen.rectangle((0, 0, size[0], head - 1), fill=_PAPER)
-        tops = [head + _GAP + sum(heights[:row]) for row in range(len(heights))]
-        headings = [self._pen.lines(name, self.side)[:1] for name in self.columns]
-        rows: list[tuple[int, list[Any]]] = [(_GAP // 2, headings)]
-        for top, cells in rows + list(zip(tops, self._rows, strict=True)):
+        tops = [head + _GAP + sum(heights[:line]) for line in range(len(lines))]
+        headings = [self._pen.lines(name, self.side)[:1] for name in columns]
+        placed: list[tuple[int, list[Any]]] = [(_GAP // 2, headings)]
+        for top, cells in placed + list(zip(tops, lines, strict=True)):
             for column, cell in enumerate(cells):
                 place = (_GAP + column * (self.side + _GAP), top)
                 if _is_picture(cell):
