@@ -17,6 +17,7 @@ from tests.run.snapshot import snapshot
 
 from tamis.filters.semdedup.job import stages
 from tamis.run import atomic
+from tamis.run.directory import RunDirectory
 
 POOL = Path(__file__).parents[2] / "examples/pool"
 SMALL = ["--embedding", "lite0_minilm_img", "--clusters", 8, "--recall-sample", 100]
@@ -168,6 +169,19 @@ def spoiled(folder: Path, n_bad: int, n_rows: int = 100) -> Path:
     rows[:n_bad] = 0
     np.save(folder / "rows.npy", rows)
     return folder / "rows.npy"
+
+
+def test_an_embed_step_that_has_not_ended_is_no_pool(tmp_path: Path) -> None:
+    step = tmp_path / "run" / "embeddings" / "clip"
+    with RunDirectory.open(step, {}, []) as embed:
+        embed.commit("embed", "0", {"rows.npy": np.eye(9, 16, dtype=np.float16)})
+        command = ["dedup", step, "--keep", 0.5, "--quiet", "--out", tmp_path / "out"]
+        outcome = call(*command)
+        assert outcome.code == 2 and "has not ended; continue it with" in outcome.told
+        embed.finish()
+    assert call(*command).code == 0
+    (step / "manifest.json").write_text("[]")  # somebody else's
+    assert call(*command[:-1], tmp_path / "other").code == 0
 
 
 def test_too_many_bad_rows_are_code_3(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis.data.remote import RemotePath, place_of
+from tamis.errors import RunError
 from tamis.run.directory import JOURNALS
 from tamis.run.journal import read_records
 from tamis.run.manifest import load_manifest, require_unchanged
@@ -51,6 +53,21 @@ class RunStatus:
         for stage, _ in sorted(done):
             units[stage] = units.get(stage, 0) + 1
         return cls(True, manifest["status"] == "complete", manifest["recipe"], units)
+
+
+def require_ended(pool: Path | RemotePath | str) -> None:
+    """Raise RunError where a pool is an embed step that has not ended: rows of it are missing.
+
+    Example:
+        >>> require_ended("nothing here")
+    """
+    path = place_of(pool)
+    try:
+        manifest = load_manifest(path) if isinstance(path, Path) else None
+    except RunError:
+        return  # somebody else's file of that name
+    if manifest is not None and manifest["status"] != "complete":
+        raise RunError(f"the run {path} has not ended; continue it with its own command first")
 
 
 def require_recipe(path: Path | str, recipe: Mapping[str, Any]) -> None:

@@ -54,9 +54,11 @@ def open_side(
     """
     from tamis.data.pool import open_pool
     from tamis.run.directory import RunDirectory
+    from tamis.run.status import require_ended
 
     if step is None:
         place = noted_pool(pool, run)
+        require_ended(place)
         folder = FOLDERS[side]
         usual = folder if embedding is None and Path(place, folder).is_dir() else None
         return open_pool(place, embedding=embedding or usual, ids=ids)

@@ -35,6 +35,7 @@ from tamis.run.peak import frugal_arrow
 from tamis.run.plan import MemoryPlan
 from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Progress, Quiet
+from tamis.run.status import require_ended
 
 DEFAULT_MEMORY = 3_000_000_000
 SUMMARY = "summary.json"
@@ -61,9 +62,10 @@ def outline(pool: Path | str, recipe: Recipe, *, memory_bytes: int = DEFAULT_MEM
 
     Raises:
         PoolError: the pool cannot be read.
-        RunError: the memory budget is too small.
+        RunError: the memory budget is too small, or the pool is an embed step that has not ended.
         ValueError: more clusters than rows.
     """
+    require_ended(pool)
     opened = open_pool(pool, embedding=recipe.embedding, ids=recipe.ids)
     clusters = plan_clusters(opened.n_rows, opened.dim, recipe.clusters, probes=recipe.probes)
     recipe.check_rows(opened.n_rows)
