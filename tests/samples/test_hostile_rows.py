@@ -127,6 +127,17 @@ def test_images_by_path(tmp_path: Path) -> None:
     assert contents == [b"good", b"good", b"good", b"good", b""]
 
 
+def test_a_small_file_that_unpacks_to_large_texts(tmp_path: Path) -> None:
+    cells = pa.chunked_array([pa.array(["a" * (1 << 17)])] * 2000)
+    pq.write_table(pa.table({"text": cells}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 1 << 20
+    pool = open_samples(tmp_path)
+    before = pa.total_allocated_bytes()
+    (sample,) = pool.read(pool.units(1)[0])
+    assert len(sample.text) == 1 << 17
+    assert pa.total_allocated_bytes() - before < 64 << 20  # what the reader keeps; all are 262 MB
+
+
 def test_images_in_cells(tmp_path: Path) -> None:
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     cells = [

@@ -22,8 +22,9 @@ from tamis.data.samples.texts import TEXT_MISSING, checked_text
 from tamis.errors import PoolError
 from tamis.run.inputs import InputFile
 
-# An image in a cell may be of any size; texts are small.
+# A cell may be of any size, and a small file may unpack to large cells.
 _IMAGES_PER_BATCH = 64
+_TEXTS_PER_BATCH = 256
 _ROWS_PER_BATCH = 1 << 12
 _KEY = "key"
 
@@ -147,8 +148,11 @@ class TableSamples:
     def _take(self, names: list[str], start: int, stop: int) -> pa.Table:
         rows = self._rows.get(tuple(names))
         if rows is None:
-            images = self.chosen.form != "path" and self.chosen.image in names
-            batch = _IMAGES_PER_BATCH if images else _ROWS_PER_BATCH
+            batch = _ROWS_PER_BATCH
+            if self.chosen.form != "path" and self.chosen.image in names:
+                batch = _IMAGES_PER_BATCH
+            elif self.chosen.text in names:
+                batch = _TEXTS_PER_BATCH
             rows = self._rows[tuple(names)] = TableRows(self.table.path, names, batch)
         return rows.read(start, stop)
 
