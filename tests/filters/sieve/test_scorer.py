@@ -33,7 +33,6 @@ from tamis.filters.sieve.scorer import (
     Sieve,
 )
 from tamis.filters.sieve.scorer_captions import StoredCaptions
-from tamis.run import atomic
 from tamis.score.job import run_scorer
 
 N_ROWS = 60
@@ -42,12 +41,6 @@ TEXTS = [
     for row in range(N_ROWS)
 ]
 LISTS = captions(N_ROWS)
-
-
-@pytest.fixture(autouse=True)
-def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for the disk: power cuts are not tested here."""
-    monkeypatch.setattr(atomic, "_fsync", lambda descriptor: None)
 
 
 @pytest.mark.parametrize("mode", ["sieve", "word", "none"])

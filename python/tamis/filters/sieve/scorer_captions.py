@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tamis.errors import RunError
 from tamis.filters.sieve.caption_store import CaptionStore
 from tamis.filters.sieve.captions import (
     DEFAULT_BATCH,
@@ -67,6 +68,8 @@ class StoredCaptions:
         folder = None if place is None else Path(place)
         if folder is None or (folder.name == place and step_folder(run, place).is_dir()):
             return cls(CaptionStore.open(run, place))
+        if not folder.is_dir():
+            raise RunError(f"{run} has no captions {place}, and {place} is no folder")
         return cls(CaptionStore(folder, RunDirectory.read(folder).recipe))
 
     def recipe(self) -> dict[str, Any]:
