@@ -280,5 +280,5 @@ def test_options_out_of_range(folder: Path, options: dict[str, Any], told: str) 
 
 @pytest.mark.parametrize("spec", ["blip", "blip:", "labels:", "labels:x", "git:x", "", ":"])
 def test_unknown_captioners(spec: str) -> None:
-    with pytest.raises(ValueError, match="expected a captioner labels, blip:NAME"):
+    with pytest.raises(ValueError, match="expected a captioner labels, blip:NAME, "):
         open_captioner(spec)

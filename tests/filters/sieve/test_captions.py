@@ -16,9 +16,9 @@ from tests.run.snapshot import snapshot
 from tamis.data.ids import Ids
 from tamis.data.samples import SamplePool, open_samples
 from tamis.errors import BadRowsError, ChangedError, PoolError, RunError
-from tamis.filters.sieve.caption_store import CaptionStore, read_captions, step_folder
+from tamis.filters.sieve.caption_store import CaptionStore, read_captions
 from tamis.filters.sieve.captioner import NOT_GIVEN, NOTHING, row_keys
-from tamis.filters.sieve.captions import captions_done, run_captions
+from tamis.filters.sieve.captions import captions_done, run_captions, step_folder
 from tamis.run.directory import RunDirectory
 from tamis.run.pool_link import pool_of
 

@@ -1,18 +1,10 @@
 """The captions of a pool, kept, so that encoders and phrase lists can change without captioning.
 
-`RUN/captions/NAME/` is a run directory of its own::
-
-    captions/UNIT.parquet   the lines of one unit
-    captions.parquet        all lines, in the order of the pool's rows
-    summary.json            rows in, captioned, with fewer captions than asked, without by reason
-
-Columns: `uid` where the ids are DataComp's, else `id`; `captions`, a list of text; `reason`, null
-where the row has a caption. The schema metadata holds the digest of the ids (`tamis.ids`).
+:mod:`tamis.filters.sieve.caption_table` says which files there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,36 +13,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from tamis.data.column import ParquetColumn
 from tamis.data.id_index import IdIndex
 from tamis.data.ids import Ids
-from tamis.data.ids_digest import METADATA_KEY, ids_digest
+from tamis.data.ids_digest import ids_digest
 from tamis.data.score_file import ScoreFiles
 from tamis.errors import RunError
-from tamis.filters.sieve.captioner import NOT_GIVEN, NOTHING, RowCaptions
-from tamis.run import atomic
+from tamis.filters.sieve.caption_table import (
+    CAPTIONS,
+    FOLDER,
+    GROUP_ROWS,
+    REASON,
+    TABLE,
+    step_folder,
+)
+from tamis.filters.sieve.captioner import NOT_GIVEN
 from tamis.run.directory import RunDirectory
 from tamis.run.inputs import InputFile
-from tamis.score.table import regrouped
 
 if TYPE_CHECKING:
     from tamis.data.unit import Unit
-
-FOLDER = "captions"
-TABLE = "captions.parquet"
-SUMMARY = "summary.json"
-CAPTIONS, REASON = "captions", "reason"
-LIST = pa.list_(pa.string())
-GROUP_ROWS = 1 << 14
-"""Rows of a row group of the joined table, whatever the units were."""
-
-
-def step_folder(run: Path | str, name: str) -> Path:
-    """Return RUN/captions/NAME. Raises ValueError for a name that leads elsewhere."""
-    if name.startswith(".") or not name or set(name) & set("/\\\0"):
-        raise ValueError(f"expected a plain name for the captions, got {name!r}")
-    return Path(run) / FOLDER / name
 
 
 @dataclass(frozen=True)
@@ -144,9 +127,17 @@ class CaptionStore:
         )
 
     def of(self, ids: Ids) -> AlignedCaptions:
-        """Return the captions in the order of a pool's ids; rows not among them have none."""
-        same = self._files.digest == ids_digest(ids)
-        return AlignedCaptions(self, None if same else _positions(self.ids(), ids))
+        """Return the captions in the order of a pool's ids; rows not in the store have none."""
+        if self._files.digest == ids_digest(ids):
+            return AlignedCaptions(self, None)
+        return AlignedCaptions(self, positions_of(IdIndex(self.ids()), ids))
+
+    def shuffled(self) -> tuple[ShuffledColumn, ShuffledColumn]:
+        """Return captions and reasons, read whole, for reading in any order."""
+        return (
+            ShuffledColumn(self._lists, self.n_rows),
+            ShuffledColumn(self._reasons, self.n_rows),
+        )
 
 
 class AlignedCaptions:
@@ -155,35 +146,59 @@ class AlignedCaptions:
     Args:
         store: the captions.
         positions: int64 (n,), where each row is in the store, -1 where it is not; None where the
-            rows are the store's.
+            rows are the store's. With positions all captions are held in memory.
     """
 
     def __init__(self, store: CaptionStore, positions: npt.NDArray[np.int64] | None) -> None:
         self._store = store
         self._positions = positions
+        if positions is not None:
+            self._lists, self._reasons = store.shuffled()
 
     def read(self, unit: Unit) -> Captions:
         """Return the captions of a unit's rows.
 
-        Rows that the store lacks have the reason "no captions for this row". Where the order
-        differs, the store is read from the first to the last of the rows.
+        Rows that the store lacks have the reason "no captions for this row".
         """
         start, stop = unit.first_row, unit.first_row + unit.n_rows
         if self._positions is None:
             return self._store.read(start, stop)
         positions = self._positions[start:stop]
-        found = positions >= 0
-        first = int(positions[found].min()) if found.any() else 0
-        last = int(positions[found].max()) + 1 if found.any() else 0
-        read = self._store.read(first, last)
-        places = pa.array(positions - first, pa.int64(), mask=~found)
-        lists = pa.ListArray.from_arrays(pa.array(read.offsets, pa.int32()), read.texts)
-        reasons = read.reasons.take(places).to_pylist()
-        told = [
-            reason if present else NOT_GIVEN
-            for reason, present in zip(reasons, found.tolist(), strict=True)
+        reasons = self._reasons.take(positions)
+        absent = pa.array(positions < 0)
+        return Captions.of(
+            self._lists.take(positions), pc.if_else(absent, pa.scalar(NOT_GIVEN), reasons)
+        )
+
+
+class ShuffledColumn:
+    """A column read once, whose rows are then taken in any order.
+
+    Args:
+        column: of a parquet file.
+        n_rows: its rows.
+    """
+
+    def __init__(self, column: ParquetColumn, n_rows: int) -> None:
+        self._type = column.arrow
+        # Many short arrays: one would need offsets of 64 bits.
+        self._blocks = [
+            column.read_arrow(start, min(start + GROUP_ROWS, n_rows))
+            for start in range(0, n_rows, GROUP_ROWS)
         ]
-        return Captions.of(lists.take(places), pa.array(told, pa.string()))
+
+    def take(self, positions: npt.NDArray[np.int64]) -> pa.Array:
+        """Return rows by number, null for -1."""
+        order = np.argsort(positions, kind="stable")
+        ordered = positions[order]
+        numbers = ordered // GROUP_ROWS  # -1 for those that are absent
+        parts = [pa.nulls(int((numbers < 0).sum()), self._type)]
+        for number in np.unique(numbers[numbers >= 0]).tolist():
+            inside = ordered[numbers == number] - number * GROUP_ROWS
+            parts.append(self._blocks[number].take(pa.array(inside)))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return pa.concat_arrays(parts).take(pa.array(back))
 
 
 def read_captions(run: Path | str, name: str | None, ids: Ids, unit: Unit) -> Captions:
@@ -198,63 +213,6 @@ def read_captions(run: Path | str, name: str | None, ids: Ids, unit: Unit) -> Ca
     return CaptionStore.open(run, name).of(ids).read(unit)
 
 
-def table_schema(ids: Ids) -> pa.Schema:
-    """The schema of the joined table; `ids` are those of all rows."""
-    id_type = ids.slice(0, 0).to_arrow().type
-    fields = [
-        pa.field("uid" if ids.kind == "uid32" else "id", id_type),
-        pa.field(CAPTIONS, LIST),
-        pa.field(REASON, pa.string()),
-    ]
-    return pa.schema(fields, metadata={METADATA_KEY: ids_digest(ids).encode()})
-
-
-def unit_table(ids: Ids, captions: RowCaptions) -> pa.Table:
-    """The lines of one unit; a row without captions gets a reason, one with them loses it."""
-    lists = [list(row) for row in captions.lists]
-    reasons = [
-        None if row else captions.reasons.get(place, NOTHING) for place, row in enumerate(lists)
-    ]
-    columns = [ids.to_arrow(), pa.array(lists, LIST), pa.array(reasons, pa.string())]
-    return pa.table(columns, names=["uid" if ids.kind == "uid32" else "id", CAPTIONS, REASON])
-
-
-def unit_file(unit: Unit) -> str:
-    """The unit's file, relative to the step."""
-    return f"{FOLDER}/{unit.name}.parquet"
-
-
-def read_units(step: Path, units: Sequence[Unit]) -> Iterator[pa.Table]:
-    """Yield the table of one unit after the other.
-
-    Raises:
-        RunError: a file is missing or damaged.
-    """
-    for unit in units:
-        path = step / unit_file(unit)
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                table = file.read(use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise RunError(f"cannot read {path}: {error}; remove it and run again") from error
-        if len(table) != unit.n_rows:
-            raise RunError(f"{path}: expected {unit.n_rows} rows, it has {len(table)}; remove it")
-        yield table
-
-
-def joined(
-    step: Path, units: Sequence[Unit], schema: pa.Schema
-) -> Callable[[atomic.AtomicFile], None]:
-    """Writes the lines of all units as one table; holds a row group and a unit at a time."""
-
-    def write(file: atomic.AtomicFile) -> None:
-        with atomic.parquet_writer(file, schema) as writer:
-            for table in regrouped(read_units(step, units), GROUP_ROWS):
-                writer.write_table(table.cast(schema), row_group_size=GROUP_ROWS)
-
-    return write
-
-
 def _only_name(run: Path) -> str:
     folder = run / FOLDER
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
@@ -265,7 +223,9 @@ def _only_name(run: Path) -> str:
     return names[0]
 
 
-def _positions(stored: Ids, ids: Ids) -> npt.NDArray[np.int64]:
-    index = IdIndex(stored)
+def positions_of(index: IdIndex, ids: Ids) -> npt.NDArray[np.int64]:
+    """Return int64 (n,): the row of each id among those of an index, -1 where it is not there."""
     places = index.find(ids)
+    if not len(index):
+        return places
     return np.where(places >= 0, index.rows[places], -1)

@@ -4,6 +4,9 @@
 |---|---|
 | `labels` | names of ImageNet classes; an offline baseline, no captioner |
 | `blip:NAME` | BLIP of transformers, a name on the hub or a local folder |
+| `column:NAME` | made elsewhere: a metadata column of the pool |
+| `members`, `members:SUFFIX` | made elsewhere: tar members KEY.caption.txt, a caption a line |
+| `parquet:PATH`, `parquet:PATH#COLUMN` | made elsewhere: a table that is joined by id |
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from tamis.embed.device import Device
 from tamis.embed.encoder import short_name
 from tamis.filters.sieve.captioner import Captioner, GivenCaptions
 
-KINDS = ("labels", "blip:NAME")
+KINDS = ("labels", "blip:NAME", "column:NAME", "members", "members:SUFFIX", "parquet:PATH")
 _DECODING = ("prompt", "top_p", "top_k", "min_tokens", "max_tokens", "repetition_penalty", "seed")
 
 
@@ -45,6 +48,8 @@ def captioner_name(spec: str) -> str:
         ('labels', 'blip-blip_14m')
     """
     kind, name = parse_captioner(spec)
+    if kind == "parquet":
+        name = Path(name.rpartition("#")[0] or name).stem
     return short_name(kind, Path(name).name) if name else kind
 
 
@@ -83,6 +88,15 @@ def open_captioner(
         )
     if options or weights is not None:
         raise ValueError(f"{spec} takes no {', '.join([*options, 'weights'][:1])}")
-    from tamis.filters.sieve.labels import LabelCaptioner
+    if kind == "labels":
+        from tamis.filters.sieve.labels import LabelCaptioner
 
-    return LabelCaptioner()
+        return LabelCaptioner()
+    from tamis.filters.sieve.caption_given import CaptionColumn, CaptionMembers, CaptionTable
+
+    if kind == "column":
+        return CaptionColumn(name)
+    if kind == "members":
+        return CaptionMembers(name) if name else CaptionMembers()
+    path, mark, column = name.rpartition("#")
+    return CaptionTable(path, column) if mark else CaptionTable(name)

@@ -16,7 +16,7 @@ from tamis.embed.batches import blocks
 from tamis.embed.job import check_sizes
 from tamis.embed.workers import ImageWorkers, Preparation
 from tamis.errors import BadRowsError, PoolError, RunError
-from tamis.filters.sieve.caption_store import (
+from tamis.filters.sieve.caption_table import (
     CAPTIONS,
     REASON,
     SUMMARY,
@@ -69,7 +69,7 @@ def run_captions(
 ) -> dict[str, Any]:
     """Caption the images of a pool; continue where an earlier call stopped.
 
-    The files are those of :mod:`tamis.filters.sieve.caption_store`. They are the same bytes for any
+    The files are those of :mod:`tamis.filters.sieve.caption_table`. They are the same bytes for any
     batch size, any number of workers, threads and parts, and whenever the work was interrupted.
 
     Args:
