@@ -85,7 +85,8 @@ class TmarsRun:
             rows: their numbers.
             side, across, font: see :class:`tamis.report.sheet.Sheet`.
         """
-        sheet = Sheet(HEADINGS, side=side, across=across, font=font)
+        text_size = min(max(side // 11, 9), 13)
+        sheet = Sheet(HEADINGS, side=side, across=across, text_size=text_size, font=font)
         for row in rows:
             sheet.add(self._cells(int(row)))
         return sheet
@@ -114,13 +115,12 @@ class TmarsRun:
             for column in (name, f"{name}_clip", f"{name}_text_area", f"{name}_text_boxes")
         )
         reason = self._table["reason"][row]
-        regions = f"{boxes:.0f} region{'' if boxes == 1 else 's'}"
         return [
-            f"{name} {score:.3f}, clip {clip:.3f}",
-            "no mask" if np.isnan(area) else f"text {area:.1%} in {regions}",
-            str(self.pool.ids()[row]),
+            f"{name} {score:.3f}",
+            f"clip {clip:.3f}",
+            "no mask" if np.isnan(area) else f"text {area:.1%}, regions: {boxes:.0f}",
             *([] if reason is None else [reason]),
-            "",
+            str(self.pool.ids()[row]),
             caption or "",
         ]
 

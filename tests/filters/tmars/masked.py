@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from tests.embed.small import BATCH, DIM, Projection, encoded, picture, write_pool
+from tests.embed.small import BATCH, Projection, encoded, picture, write_pool
 
 from tamis.data.samples import SamplePool, open_samples
 from tamis.filters.tmars.masks_reader import Masks, open_masks
@@ -68,6 +68,29 @@ def sound_pool(folder: Path, n_rows: int = N_ROWS) -> SamplePool:
     return open_samples(write_pool(folder, images, [caption(row) for row in range(n_rows)]))
 
 
+def hostile_pool(folder: Path, with_them: bool) -> SamplePool:
+    """The sound pool's rows, and among them (or not) rows of every kind of trouble."""
+    transparent = encoded(Image.new("RGBA", (20, 14), (9, 9, 9, 0)))
+    long = encoded(Image.new("L", (1, 400)))
+    huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (60000).to_bytes(4) * 2 + b"\x08\2\0\0\0" + b"\0" * 4
+    odd: list[tuple[bytes, str | bytes]] = [
+        (b"junk", "not an image"),
+        (picture(3)[:-40], "truncated"),
+        (huge, "huge"),
+        (transparent, "transparent"),
+        (encoded(Image.new("RGB", (1, 1))), "one pixel"),
+        (long, "long"),
+        (animated(), "animated"),
+        (picture(5), b"\xff\xfe"),
+        (picture(6), ""),
+    ]
+    rows = [(picture(row), caption(row)) for row in range(12)]
+    if with_them:
+        rows = [row for pair in zip(odd, rows, strict=False) for row in pair] + rows[len(odd) :]
+    images, texts = zip(*rows, strict=True)
+    return open_samples(write_pool(folder, images, texts))
+
+
 def write_masks(
     path: Path, pool: SamplePool, polygons: dict[int, Polygons] | None = None, **columns: list[Any]
 ) -> Masks:
@@ -83,6 +106,3 @@ def write_masks(
 def scorer(pool: SamplePool, masks: Any, **options: Any) -> Tmars:
     given = {"encoder": ExactProjection(), "batch_size": BATCH, **options}
     return Tmars(pool, masks, given.pop("encoder"), **given)
-
-
-__all__ = ["DIM", "encoded", "picture"]

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.embed.small import BATCH, encoded, fingerprint, picture, shrunk, write_pool
+from tests.embed.small import BATCH, fingerprint, picture, shrunk
 from tests.filters.tmars.masked import (
     N_ROWS,
     ExactProjection,
     animated,
     caption,
+    hostile_pool,
     polygons_of,
     scorer,
     sound_pool,
@@ -128,29 +129,6 @@ def test_parts_and_a_kill_end_with_the_same_bytes(pool: SamplePool, tmp_path: Pa
     assert fingerprint(run / "scores/tmars/units") == fingerprint(
         tmp_path / "whole/run/scores/tmars/units"
     )
-
-
-def hostile_pool(folder: Path, with_them: bool) -> SamplePool:
-    """The sound pool's rows, and among them (or not) rows of every kind of trouble."""
-    transparent = encoded(Image.new("RGBA", (20, 14), (9, 9, 9, 0)))
-    long = encoded(Image.new("L", (1, 400)))
-    huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (60000).to_bytes(4) * 2 + b"\x08\2\0\0\0" + b"\0" * 4
-    odd: list[tuple[bytes, str | bytes]] = [
-        (b"junk", "not an image"),
-        (picture(3)[:-40], "truncated"),
-        (huge, "huge"),
-        (transparent, "transparent"),
-        (encoded(Image.new("RGB", (1, 1))), "one pixel"),
-        (long, "long"),
-        (animated(), "animated"),
-        (picture(5), b"\xff\xfe"),
-        (picture(6), ""),
-    ]
-    rows = [(picture(row), caption(row)) for row in range(12)]
-    if with_them:
-        rows = [row for pair in zip(odd, rows, strict=False) for row in pair] + rows[len(odd) :]
-    images, texts = zip(*rows, strict=True)
-    return open_samples(write_pool(folder, images, texts))
 
 
 def test_bad_rows_have_reasons_and_leave_the_others_alone(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.cli.score import datacomp, embeddings, sieve
+from tamis.cli.score import datacomp, embeddings, sieve, tmars
 
 app = typer.Typer(
     name="score",
@@ -16,3 +16,4 @@ app = typer.Typer(
 embeddings.register(app)
 datacomp.register(app)
 sieve.register(app)
+tmars.register(app)

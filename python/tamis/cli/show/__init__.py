@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from tamis.cli.show import sieve, tmars
+
 app = typer.Typer(
     name="show",
     help="Draw what a method saw in some samples on a contact sheet, for a person to judge."
@@ -11,3 +13,5 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+tmars.register(app)
+sieve.register(app)
