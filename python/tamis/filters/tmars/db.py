@@ -10,6 +10,9 @@ the range of the input are RapidOCR's (on photographs with drawn text it finds m
 ImageNet's mean and deviation, and sees less where there is none). Both enlarge images to 736 pixels
 and more, which makes text of the symbols in small drawings; here images are only made smaller,
 unless `enlarge` says otherwise.
+
+What it is not: a single bold shape on a plain ground (a disc, an arrow, a puzzle piece) passes for
+a letter at times, whatever the thresholds. Look at a sample before a threshold is chosen.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 STRIDE = 32
-SIDE = 640
+SIDE = 512
 MOST_SIDE = 4096
 PACKAGE = "rapidocr_onnxruntime"
 MODEL = "models/ch_PP-OCRv4_det_infer.onnx"

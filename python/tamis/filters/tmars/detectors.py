@@ -32,8 +32,7 @@ def open_detector(
 
     Args:
         detector: a line of this module's table.
-        side: the most pixels of the long side of what the network sees; None takes the detector's
-            own, 640 for DB networks and 512 for FAST.
+        side: the most pixels of the long side of what the network sees; None takes 512.
         enlarge: DB networks: how many times larger a smaller image may become; 1 by default.
         weights: FAST: the file of its weights.
         post: FAST: "doctr" (the default) or "paper".
