@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,12 @@ def test_what_changes_a_score_is_noticed(pool: Path, tmp_path: Path) -> None:
     run_scorer(FirstElement(pool), tmp_path / "run")
     with pytest.raises(ChangedError, match=r"limit: 1.5 -> 2.0"):
         run_scorer(FirstElement(pool, limit=2.0), tmp_path / "run")
+    write_pool(tmp_path / "grown")
+    run_scorer(FirstElement(tmp_path / "grown"), tmp_path / "first")
+    shutil.rmtree(tmp_path / "grown")
+    write_pool(tmp_path / "grown", (50, 0, 34))
+    with pytest.raises(ChangedError, match=r"recipe \(ids: .*and another input \(.*part2\.npy"):
+        run_scorer(FirstElement(tmp_path / "grown"), tmp_path / "first")
     np.save(pool / "part2.npy", np.zeros((33, 3), np.float32))
     with pytest.raises(ChangedError, match=r"part2\.npy: same size, other content"):
         run_scorer(FirstElement(pool), tmp_path / "run")

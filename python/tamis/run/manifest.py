@@ -77,6 +77,7 @@ def require_run_or_empty(path: Path) -> None:
 def require_unchanged(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise ChangedError, with the differences, unless the manifests start the same run."""
     version = [f"tamis: {old['tamis']} -> {new['tamis']}"] if old["tamis"] != new["tamis"] else []
+    told = []
     for what, changes in (
         ("version", version),
         ("recipe", recipe_changes(old["recipe"], new["recipe"])),
@@ -85,7 +86,9 @@ def require_unchanged(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]
         if changes:
             shown = "; ".join(changes[:_SHOWN_CHANGES])
             more = f"; and {len(changes) - _SHOWN_CHANGES} more" * (len(changes) > _SHOWN_CHANGES)
-            raise ChangedError(
-                f"{path} was started with another {what} ({shown}{more}); restore it to continue, "
-                "or choose another --out"
-            )
+            told.append(f"another {what} ({shown}{more})")
+    if told:
+        raise ChangedError(
+            f"{path} was started with {' and '.join(told)}; restore it to continue, or choose "
+            "another --out"
+        )
