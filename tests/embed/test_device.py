@@ -55,6 +55,19 @@ def test_rows_do_not_depend_on_their_mates(network: torch.nn.Module) -> None:
     assert (np.roll(device.run(network, shifted), -3 - ROWS_PER_PIECE, axis=0) == expected).all()
 
 
+@pytest.mark.parametrize("n_rows", [2, 3, 5, 8, 9, 15, 17])
+def test_rows_do_not_depend_on_their_place(n_rows: int) -> None:
+    """A bad text before a row moves it; the library takes other code paths for odd sizes."""
+    torch.manual_seed(0)
+    layer, device = torch.nn.Linear(768, 512), Device("cpu", "fp32")
+    rows = np.random.default_rng(0).standard_normal((n_rows, 768)).astype("f4")
+    expected = device.run(layer, rows)
+    assert expected.shape == (n_rows, 512)
+    for places in range(1, n_rows):
+        found = device.run(layer, np.roll(rows, places, axis=0))
+        assert (found == np.roll(expected, places, axis=0)).all()
+
+
 def test_pieces_that_only_fill_up_are_computed_once(network: torch.nn.Module) -> None:
     rows = batch(64)
     rows[11:] = rows[0]

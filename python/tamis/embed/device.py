@@ -1,9 +1,11 @@
 """Where and how precisely a network runs.
 
-On a CPU a batch is cut into pieces of fixed size, and every piece is computed by one thread, many
-at a time: rows depend on no number of threads, and it is as fast as threads within an operation.
-Equal pieces, such as those that only fill a batch up, are computed once. On a GPU the batch is
-computed whole, in float16 or bfloat16 where that is asked for.
+On a CPU a batch is cut into pieces of 8 rows, the last one filled up, or of single rows where there
+are fewer than 8: a row has the same bits at every place of a batch, which a piece of odd size would
+not give it. Every piece is computed by one thread, many at a time: rows depend on no number of
+threads, and it is as fast as threads within an operation. Equal pieces, such as those that only
+fill a batch up, are computed once. On a GPU the batch is computed whole, in float16 or bfloat16
+where that is asked for.
 """
 
 from __future__ import annotations
@@ -100,9 +102,11 @@ class Device:
 
         if self.kind == "cuda":
             return compute(*arrays)
+        n_rows = len(arrays[0])
+        size = rows_per_piece if n_rows >= rows_per_piece else 1
         pieces = [
-            [array[start : start + rows_per_piece] for array in arrays]
-            for start in range(0, len(arrays[0]), rows_per_piece)
+            [_filled_up(array[start : start + size], size) for array in arrays]
+            for start in range(0, n_rows, size)
         ]
         names = [_name(piece) for piece in pieces]
         distinct = dict(zip(names, pieces, strict=True))
@@ -110,7 +114,7 @@ class Device:
         with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
             results = pool.map(lambda piece: compute(*piece), distinct.values())
             found = dict(zip(distinct, results, strict=True))
-        return np.concatenate([found[name] for name in names])
+        return np.concatenate([found[name] for name in names])[:n_rows]
 
     @contextlib.contextmanager
     def _precise(self) -> Iterator[None]:
@@ -131,6 +135,11 @@ class Device:
             if lower is not None:
                 stack.enter_context(torch.autocast(self.kind, lower))
             yield
+
+
+def _filled_up(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
 
 
 def _name(piece: list[npt.NDArray[Any]]) -> bytes:
