@@ -50,12 +50,16 @@ class Copier:
         waiting = 0
         for tar, group in groupby(self._plan.shard(number), lambda part: self.locate(part[0])[0]):
             for piece in self._pieces(tar, list(group)):
-                pieces.append(piece)
-                waiting += len(piece)
-                if waiting >= _WRITE_BYTES:
+                large = len(piece) >= _WRITE_BYTES
+                if not large:
+                    pieces.append(piece)
+                    waiting += len(piece)
+                if large or waiting >= _WRITE_BYTES:
                     file.write(b"".join(pieces))
                     pieces.clear()
                     waiting = 0
+                if large:
+                    file.write(piece)  # joining would copy it
         file.write(b"".join([*pieces, END]))
 
     def _pieces(

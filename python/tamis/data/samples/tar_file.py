@@ -20,6 +20,7 @@ from tamis.data.ids import Ids
 from tamis.data.image import EMPTY, TOO_LARGE
 from tamis.data.limits import Limits
 from tamis.data.remote import Place, RemotePath
+from tamis.data.samples.image_files import IMAGE_MISSING
 from tamis.data.samples.source import Sample, Side
 from tamis.data.samples.tar_index import IMAGE_SUFFIXES, JSON_SUFFIX, TEXT_SUFFIX, TarIndex
 from tamis.data.samples.tar_json import CAPTION, objects, parse_object
@@ -29,7 +30,6 @@ from tamis.data.samples.texts import TEXT_MISSING, TEXT_TOO_LONG, checked_text
 from tamis.errors import PoolError
 from tamis.run.inputs import InputFile
 
-IMAGE_MISSING = "image is missing"
 _STATS_BYTES = 1 << 24
 
 

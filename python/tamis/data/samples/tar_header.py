@@ -28,7 +28,6 @@ WITHOUT_DATA = {
 """Types that no data follow, whatever size they state."""
 
 _ADLER = 65521
-_MAGIC = b"ustar"
 _SPACES = 8 * ord(" ")
 
 
@@ -71,11 +70,6 @@ def parse_header(block: bytes) -> Header | None:
     if kind == 0 and name.endswith(b"/"):
         kind = DIRECTORY  # as v7 wrote them
     return Header(kind, size, name)
-
-
-def has_magic(block: bytes) -> bool:
-    """Return whether a block is marked as the header of a POSIX or GNU tar."""
-    return block[257:262] == _MAGIC
 
 
 def name_may_be_cut(block: bytes) -> bool:
