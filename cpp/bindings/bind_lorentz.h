@@ -34,15 +34,13 @@ inline PointRows point_rows(const py::array& x, const char* name, int kind, doub
   return rows;
 }
 
-inline void comparable(const PointRows& x, const PointRows& y, bool one_element) {
+inline void comparable(const PointRows& x, const PointRows& y) {
   if (x.n_columns != y.n_columns) {
     throw std::invalid_argument("expected rows of one dimension, got " +
                                 std::to_string(x.n_columns) + " and " +
                                 std::to_string(y.n_columns));
   }
-  if (one_element && x.element != y.element) {
-    throw std::invalid_argument("expected rows of one dtype");
-  }
+  if (x.element != y.element) throw std::invalid_argument("expected rows of one dtype");
 }
 
 inline Measure checked_measure(int measure, double min_radius) {
@@ -71,7 +69,7 @@ inline py::array_t<double> bind_lorentz_paired(const py::array& apex, const py::
                                                double min_radius) {
   const PointRows x = point_rows(apex, "apex", kind, curvature),
                   y = point_rows(point, "point", kind, curvature);
-  comparable(x, y, true);
+  comparable(x, y);
   if (x.n_rows != y.n_rows) {
     throw std::invalid_argument("expected as many points as apexes, got " +
                                 std::to_string(y.n_rows) + " and " + std::to_string(x.n_rows));
@@ -89,7 +87,7 @@ inline py::array_t<float> bind_lorentz_all_pairs(const py::array& apex, const py
                                                  double min_radius) {
   const PointRows x = point_rows(apex, "apex", kind, curvature),
                   y = point_rows(point, "point", kind, curvature);
-  comparable(x, y, true);
+  comparable(x, y);
   const Measure wanted = checked_measure(measure, min_radius);
   py::array_t<float> value({x.n_rows, y.n_rows});
   float* data = value.mutable_data();
@@ -102,7 +100,7 @@ inline py::tuple bind_specificity(const py::array& rows, const py::array& refere
                                   double curvature, bool rows_are_apexes, double min_radius) {
   const PointRows x = point_rows(rows, "rows", kind, curvature),
                   y = point_rows(references, "references", kind, curvature);
-  comparable(x, y, false);
+  comparable(x, y);
   checked_measure(3, min_radius);
   py::array_t<double> sum(x.n_rows), square(x.n_rows), clamped(x.n_rows);
   py::array_t<int64_t> entailed(x.n_rows);

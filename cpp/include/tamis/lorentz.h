@@ -35,7 +35,8 @@
 //   nearly coincide. Pairs with kappa > kIllConditioned are therefore computed as paired ones, and
 //       |error of one angle| <= kIllConditioned eps32 + 3e-7 <= 3.9e-5 rad  (d = 512)
 //   is the proven bound, 1e-6 what is seen. The errors of a row's references are independent
-//   but for the rounding of the row's own norm, radius and K (2e-7): means are within 1e-6 rad.
+//   but for the rounding of the row's own norm and radius (2e-7): means over 48 references or more
+//   are within 1e-6 rad. Means over fewer are sums of paired energies.
 #pragma once
 
 #include "tamis/array.h"
@@ -92,10 +93,11 @@ struct EnergySums {
   int64_t* entailed = nullptr;
 };
 
-// Energies of every row with every reference; the references are the apexes, or where
-// rows_are_apexes the points. Sums run over the references in their order, in float64. No
-// rows x references matrix: memory is the packed references, 4 bytes an element, and 192 packed
-// rows per thread. A marked row gets NaN and 0. Returns how many pairs were ill-conditioned.
+// Energies of every row with every reference, both of one element, dimension, kind and curvature;
+// the references are the apexes, or where rows_are_apexes the points. Sums run over the references
+// in their order, in float64. No rows x references matrix: memory is the packed references, 4 bytes
+// an element, and 192 packed rows per thread. A marked row gets NaN and 0. Returns how many pairs
+// were computed as paired ones.
 int64_t specificity(const PointRows& rows, const PointRows& references, bool rows_are_apexes,
                     double min_radius, const EnergySums& sums, const Context& context);
 

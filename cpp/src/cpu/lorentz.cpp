@@ -1,10 +1,11 @@
 #include "tamis/lorentz.h"
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
-#include <optional>
+#include <vector>
 
 #include "cpu/level.h"
 #include "cpu/lorentz_panels.h"
@@ -20,6 +21,7 @@ using cpu::Points;
 
 constexpr int64_t kRowsAtOnce = 1024;
 constexpr int64_t kBlockPanels = 4;  // row panels that meet a column panel while it is in cache
+constexpr int64_t kFewReferences = 48;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 cpu::PairRule pair_rule(const Points& points, Measure measure, double min_radius) {
@@ -38,15 +40,16 @@ class PairRunner {
         rule_(pair_rule(apex, measure, min_radius)),
         wide_(kernels_, lorentz_, apex, point) {}
 
-  // Pairs (i + k * step, j + k) for k < n <= 64; store(k, value).
+  // Pairs (apex + k * apex_step, point + k * point_step) for k < n <= 64; store(k, value).
   template <class Store>
-  void run(int64_t i, int64_t step, int64_t j, int n, const Store& store) {
+  void run(int64_t apex, int64_t apex_step, int64_t point, int64_t point_step, int n,
+           const Store& store) {
     for (int k = 0; k < n; ++k) {
+      const int64_t i = apex + k * apex_step, j = point + k * point_step;
       double sums[3];
-      apex_.sums(lorentz_, i + k * step, point_, j + k, sums);
-      if (apex_.kind() == Kind::lorentz &&
-          !(apex_.on_hyperboloid(kernels_, i + k * step, sums[0]) &&
-            point_.on_hyperboloid(kernels_, j + k, sums[1]))) {
+      apex_.sums(lorentz_, i, point_, j, sums);
+      if (apex_.kind() == Kind::lorentz && !(apex_.on_hyperboloid(kernels_, i, sums[0]) &&
+                                             point_.on_hyperboloid(kernels_, j, sums[1]))) {
         sums[0] = kNaN;
       }
       block_.xx[k] = sums[0];
@@ -57,7 +60,8 @@ class PairRunner {
     for (int k = n; k < padded; ++k) block_.xx[k] = block_.yy[k] = block_.xy[k] = 0;
     lorentz_.finish(rule_, &block_, padded);
     for (int k = 0; k < n; ++k) {
-      store(k, block_.doubt[k] ? wide_.value(i + k * step, j + k, rule_.measure, rule_.min_radius)
+      store(k, block_.doubt[k] ? wide_.value(apex + k * apex_step, point + k * point_step,
+                                             rule_.measure, rule_.min_radius)
                                : block_.value[k]);
     }
   }
@@ -82,8 +86,8 @@ class AngleRunner {
         rows_are_apexes_(rows_are_apexes),
         min_radius_(min_radius),
         panels_(rows.dim(), kBlockPanels),
-        wide_(kernels_, lorentz_, rows_are_apexes ? rows : columns,
-              rows_are_apexes ? columns : rows),
+        exact_(rows_are_apexes ? rows : columns, rows_are_apexes ? columns : rows, Measure::angle,
+               min_radius),
         scratch_(static_cast<size_t>(rows.dim())) {}
 
   // Takes rows [begin, end), at most 4 panels of them.
@@ -119,9 +123,8 @@ class AngleRunner {
         const int c = __builtin_ctzll(rest);
         if (!columns.usable(column_panel, c)) continue;
         const int64_t row = begin_ + panel * kPanel + r, column = numbers[c];
-        tile_[r * kPanel + c] = static_cast<float>(wide_.value(rows_are_apexes_ ? row : column,
-                                                               rows_are_apexes_ ? column : row,
-                                                               Measure::angle, min_radius_));
+        exact_.run(rows_are_apexes_ ? row : column, 0, rows_are_apexes_ ? column : row, 0, 1,
+                   [&](int, double v) { tile_[r * kPanel + c] = static_cast<float>(v); });
         ++n_rescored_;
       }
       // Columns without a point: 0 / 0 on their way here.
@@ -138,7 +141,7 @@ class AngleRunner {
   const bool rows_are_apexes_;
   const double min_radius_;
   AnglePanels panels_;
-  cpu::WidePairs wide_;
+  PairRunner exact_;
   cpu::WideRow row_;
   std::vector<float> scratch_;
   int64_t begin_ = 0, end_ = 0, n_rescored_ = 0;
@@ -195,6 +198,38 @@ int64_t for_row_blocks(const Points& rows, const Points& columns, bool rows_are_
   return n_rescored;
 }
 
+// Sums in float64 all the way: a mean over few angles has little to average its errors out.
+void few_references(const Points& rows, const Points& references, bool rows_are_apexes,
+                    double min_radius, const EnergySums& sums, const Context& context) {
+  const int m = static_cast<int>(references.size());
+  cpu::parallel_for((rows.size() + kRowsAtOnce - 1) / kRowsAtOnce, context, [&](int64_t task, int) {
+    PairRunner runner(rows_are_apexes ? rows : references, rows_are_apexes ? references : rows,
+                      Measure::energy, min_radius);
+    const int64_t end = std::min(rows.size(), (task + 1) * kRowsAtOnce);
+    for (int64_t i = task * kRowsAtOnce; i < end; ++i) {
+      double sum = 0, square = 0, clamped = 0;
+      int64_t used = 0, entailed = 0;
+      const auto add = [&](int, double e) {
+        if (std::isnan(e)) return;
+        ++used;
+        sum += e;
+        square += e * e;
+        clamped += std::max(e, 0.0);
+        entailed += e <= 0;
+      };
+      if (rows_are_apexes) {
+        runner.run(i, 0, 0, 1, m, add);
+      } else {
+        runner.run(0, 1, i, 0, m, add);
+      }
+      sums.sum[i] = used ? sum : kNaN;
+      sums.square[i] = used ? square : kNaN;
+      sums.clamped[i] = used ? clamped : kNaN;
+      sums.entailed[i] = entailed;
+    }
+  });
+}
+
 }  // namespace
 
 void radii(const PointRows& x, double* radius, double* norm, uint8_t* state,
@@ -223,7 +258,7 @@ void paired(const PointRows& apex, const PointRows& point, Measure measure, doub
     const int64_t end = std::min(n, (task + 1) * kRowsAtOnce);
     for (int64_t i = task * kRowsAtOnce; i < end; i += kPairBlock) {
       const int count = static_cast<int>(std::min<int64_t>(kPairBlock, end - i));
-      runner.run(i, 1, i, count, [&](int k, double v) { value[i + k] = v; });
+      runner.run(i, 1, i, 1, count, [&](int k, double v) { value[i + k] = v; });
     }
   });
 }
@@ -237,7 +272,7 @@ void all_pairs(const PointRows& apex, const PointRows& point, Measure measure, d
       PairRunner runner(apexes, points, measure, min_radius);
       for (int64_t j = 0; j < m; j += kPairBlock) {
         const int count = static_cast<int>(std::min<int64_t>(kPairBlock, m - j));
-        runner.run(i, 0, j, count,
+        runner.run(i, 0, j, 1, count,
                    [&](int k, double v) { value[i * m + j + k] = static_cast<float>(v); });
       }
     });
@@ -270,6 +305,10 @@ int64_t specificity(const PointRows& rows, const PointRows& references, bool row
                     double min_radius, const EnergySums& sums, const Context& context) {
   const cpu::LorentzKernels& lorentz = cpu::lorentz_kernels();
   const Points scored(rows), points(references);
+  if (references.n_rows < kFewReferences) {
+    few_references(scored, points, rows_are_apexes, min_radius, sums, context);
+    return rows.n_rows * references.n_rows;
+  }
   std::vector<double> radius(static_cast<size_t>(references.n_rows)), norm(radius);
   std::vector<uint8_t> state(radius.size());
   radii(references, radius.data(), norm.data(), state.data(), context);

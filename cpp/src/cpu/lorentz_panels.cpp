@@ -47,7 +47,8 @@ void AnglePanels::pack(const Kernels& kernels, const Points& points, const int64
     if (facts.norm > 0) scale_[slot] = static_cast<float>(1 / (facts.norm * power));
     tanh_[slot] = static_cast<float>(facts.sinh / facts.cosh);
     sech_[slot] = static_cast<float>(1 / facts.cosh);
-    aper_[slot] = half_aperture(facts, min_radius);
+    // The angle that a tile gives an apex at the origin, so that its energy is 0.
+    aper_[slot] = facts.norm > 0 ? half_aperture(facts, min_radius) : 1.57079632679f;
     counted_[slot] = 1;
   }
 }

@@ -21,13 +21,13 @@ EPS = 1e-8
 
 def space_part(x: Values, kind: str, curvature: float) -> Values:
     """The space parts of rows of any kind; tangent vectors go through the exponential map."""
-    rows = contiguous(x)
+    rows: Values = contiguous(x)
     rows = rows.astype(np.float64 if rows.dtype == np.float64 else np.float32, copy=False)
     if kind == "lorentz":
         return np.asarray(rows[:, 1:])
     if kind == "poincare":
         square = np.square(rows).sum(axis=1, keepdims=True)
-        return 2 * rows / (1 - _number(curvature, rows) * square)
+        return np.asarray(2 * rows / (1 - _number(curvature, rows) * square))
     if kind == "tangent":
         size = _number(np.sqrt(curvature), rows) * np.linalg.norm(rows, axis=1, keepdims=True)
         radius = np.clip(size, _number(EPS, rows), _number(np.arcsinh(2.0**15), rows))

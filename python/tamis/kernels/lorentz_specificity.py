@@ -19,6 +19,7 @@ from tamis.kernels.lorentz_rows import (
     as_crossing,
     check_mode,
     check_radius,
+    common_dtype,
     crossing,
     marked,
     points,
@@ -41,7 +42,7 @@ class Specificity:
         clamped_mean: float64 (n,), the mean of max(e, 0).
         state: uint8 (n,), of each scored row: an index into `STATES`.
         reference_state: uint8 (m,), of each reference.
-        ill_conditioned: pairs that were computed in float64 because float32 was not enough.
+        redone: pairs that were computed in float64.
     """
 
     mean: Float64
@@ -50,7 +51,7 @@ class Specificity:
     clamped_mean: Float64
     state: npt.NDArray[np.uint8]
     reference_state: npt.NDArray[np.uint8]
-    ill_conditioned: int
+    redone: int
 
     @property
     def n_references(self) -> int:
@@ -84,9 +85,9 @@ def specificity(
     texts as apexes (apex="references"); that of a text the mean over reference images with the text
     as the apex (apex="rows"). Signed, not clamped, in radians; higher is more specific.
 
-    Products are float32, angles float32 with ill-conditioned pairs redone in float64, sums float64
-    over the references in their order: the same bits for any number of threads and any split of the
-    rows. Means are within 1e-6 rad (see cpp/include/tamis/lorentz.h). float16 rows are multiplied
+    Products are float32, angles float32 with ill-conditioned pairs redone in float64 (all pairs,
+    where there are fewer than 48 references), sums float64 over the references in their order: the
+    same bits for any number of threads and any split of the rows. Means are within 1e-6 rad (see cpp/include/tamis/lorentz.h). float16 rows are multiplied
     as they are. Memory: the references as float32, and 192 rows a thread.
 
     Args:
@@ -124,20 +125,22 @@ def specificity(
             f"{state_counts(reference_state)}"
         )
     sums = np.empty((4, len(scored)))
-    ill_conditioned = 0
+    redone = 0
     if mode == "paper":
         kept = other[~marked(reference_state)]
         _paper_sums(scored, kept, apex == "rows", curvature, kind, min_radius, sums)
         sums[:, marked(state)] = np.nan
     else:
-        packed = as_crossing(other)
+        dtype = common_dtype(scored, other)
+        packed = as_crossing(other, dtype)
         for part, block in blocks(scored):
+            own = crossing(block.astype(dtype, copy=False))
             *found, n_redone = cpu.lorentz_specificity(
-                crossing(block), packed, code, curvature, apex == "rows", min_radius
+                own, packed, code, curvature, apex == "rows", min_radius
             )
             sums[:, part] = found
-            ill_conditioned += n_redone
-    return _statistics(sums, count, state, reference_state, ill_conditioned)
+            redone += n_redone
+    return _statistics(sums, count, state, reference_state, redone)
 
 
 def _statistics(
@@ -145,7 +148,7 @@ def _statistics(
     count: int,
     state: npt.NDArray[np.uint8],
     reference_state: npt.NDArray[np.uint8],
-    ill_conditioned: int,
+    redone: int,
 ) -> Specificity:
     mean = sums[0] / count
     if count > 1:
@@ -155,7 +158,7 @@ def _statistics(
         error = np.full(len(mean), np.nan)
     entailed = np.where(marked(state), np.nan, sums[3] / count)
     return Specificity(
-        mean, error, entailed, sums[2] / count, state, reference_state, ill_conditioned
+        mean, error, entailed, sums[2] / count, state, reference_state, redone
     )
 
 
