@@ -130,6 +130,23 @@ def test_a_part_leaves_the_unfinished_files_of_others(tmp_path: Path) -> None:
     assert not other.exists()
 
 
+def test_a_run_leaves_the_unfinished_files_of_its_steps(tmp_path: Path) -> None:
+    step = tmp_path / "scores" / "clip"
+    remember_pool(tmp_path, "pool")
+    with RunDirectory.open(step, {}, []):
+        others = [step / ".0.parquet.0.tamis-tmp", tmp_path / ".pool.json.0.tamis-tmp"]
+        own = tmp_path / ".subset.npy.0.tamis-tmp"
+        for path in (*others, own):
+            path.write_bytes(b"half")
+        whole = RunDirectory.open(tmp_path, RECIPE, [])
+        assert all(path.exists() for path in others) and not own.exists()
+        whole.finish()
+        assert [path.exists() for path in others] == [True, False]
+        whole.close()
+    RunDirectory.open(step, {}, []).close()
+    assert not any(path.exists() for path in others)
+
+
 def test_a_part_of_another_recipe_is_refused(tmp_path: Path) -> None:
     work(tmp_path, (1, 2))
     with pytest.raises(ChangedError, match=r"eps: 0.1 -> 0.2"):

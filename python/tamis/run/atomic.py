@@ -238,9 +238,23 @@ def parquet_writer(file: AtomicFile, schema: pa.Schema) -> Any:
     return pq.ParquetWriter(file, schema, version="2.6", compression="zstd")
 
 
-def remove_temporaries(folder: Path) -> list[Path]:
-    """Remove what killed writers left anywhere under `folder`; return the removed paths, sorted."""
-    leftovers = sorted(folder.rglob(f".*{TEMPORARY_SUFFIX}"))
+def remove_temporaries(folder: Path, *, apart: str = "", spared: str = "") -> list[Path]:
+    """Remove what killed writers left anywhere under `folder`; return the removed paths, sorted.
+
+    Args:
+        folder: where to look.
+        apart: subfolders that hold a file of this name are left alone: others may work there.
+        spared: temporaries of the file of this name are too.
+    """
+    leftovers = []
+    for place, folders, files in os.walk(folder):
+        if apart:
+            folders[:] = [name for name in folders if not Path(place, name, apart).exists()]
+        for name in files:
+            kept = spared and name.startswith(f".{spared}.")
+            if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX) and not kept:
+                leftovers.append(Path(place, name))
+    leftovers.sort()
     for path in leftovers:
         path.unlink(missing_ok=True)
     return leftovers

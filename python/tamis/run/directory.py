@@ -31,6 +31,7 @@ from tamis.run.lock import LOCK_NAME, RunLock, starting
 from tamis.run.manifest import (
     LOG,
     MANIFEST,
+    POOL_LINK,
     load_manifest,
     new_manifest,
     require_run_or_empty,
@@ -131,7 +132,8 @@ class RunDirectory:
         lock = RunLock(path, part)
         try:
             if part is None:  # another part may be writing
-                atomic.remove_temporaries(path)
+                # The steps inside, and the note of the pool, are not under this lock.
+                atomic.remove_temporaries(path, apart=LOCK_NAME, spared=POOL_LINK)
             manifest = load_manifest(path)
             fresh = new_manifest(recipe, inputs, plan)
             if manifest is None:
@@ -228,6 +230,7 @@ class RunDirectory:
         self._journal.remove()
         for leftover in [*self.path.glob(JOURNALS), *self.path.glob(f"{LOCK_NAME}.*")]:
             leftover.unlink(missing_ok=True)
+        atomic.remove_temporaries(self.path, apart=LOCK_NAME)
         self.log("complete")
 
     def verify(self) -> list[str]:
