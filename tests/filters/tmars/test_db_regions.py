@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.filters.tmars.db_regions import MOST_COMPONENTS, DbRules
+from tamis.filters.tmars.polygons import BROKEN_MAP
 
 SIDE = 96
 
@@ -106,7 +107,8 @@ def test_any_map_gives_regions(shape: Any, fill: str) -> None:
         probability[:] = np.random.default_rng(0).random((64, 96)) ** 0.3
     found = DbRules(shape=shape, min_score=0.1).regions(probability)
     assert len(found.polygons) == len(found.scores) <= MOST_COMPONENTS
-    assert bool(found.polygons) == (fill in ("noise", "one", "inf"))
+    assert bool(found.polygons) == (fill in ("noise", "one"))
+    assert found.reason == (BROKEN_MAP if fill in ("nan", "inf") else None)
 
 
 def test_the_number_of_regions_is_bounded() -> None:

@@ -34,9 +34,9 @@ from tamis.data.ids_digest import METADATA_KEY, ids_digest
 from tamis.data.samples import SamplePool, open_samples
 from tamis.errors import BadRowsError, ChangedError, PoolError
 from tamis.filters.tmars.detect import run_detect, step_folder
-from tamis.filters.tmars.detector import Frames
+from tamis.filters.tmars.detector import Frames, detect_images
 from tamis.filters.tmars.detectors import open_detector
-from tamis.filters.tmars.polygons import NO_POLYGON, NOT_FINITE, Regions
+from tamis.filters.tmars.polygons import NO_POLYGON, NOT_FINITE, PolygonFault, Regions
 from tamis.run.directory import RunDirectory
 from tamis.run.pool_link import pool_of
 
@@ -245,6 +245,27 @@ def test_nonsense_of_a_detector_is_a_reason(polygon: Any, reason: str, tmp_path:
     detect(pool, tmp_path / "run", detector=Returns([polygon]), max_bad_fraction=1)
     (line,) = lines(tmp_path / "run")
     assert (line["reason"], line["polygons"]) == (reason, None) and line["width"] > 0
+
+
+class Failing(DarkBlocks):
+    """Fails on every second image."""
+
+    def blocks(self, frame: Any) -> Regions:
+        odd = frame["size"][0] % 2
+        return Regions(reason="the map is broken") if odd else super().blocks(frame)
+
+
+def test_a_detector_that_fails_on_some_images(pool: SamplePool, tmp_path: Path) -> None:
+    summary = detect(pool, tmp_path, detector=Failing(), max_bad_fraction=1)
+    found = lines(tmp_path)
+    assert [line["reason"] for line in found] == [
+        "the map is broken" if line["width"] % 2 else None for line in found
+    ]
+    assert 0 < summary["reasons"]["the map is broken"] < N_ROWS
+    with Image.open(pool.path / "0000.png") as image:
+        odd = image.convert("RGB").crop((0, 0, 21, 20))
+    with pytest.raises(PolygonFault, match="the map is broken"):
+        detect_images(Failing(), [odd])
 
 
 class Forgetful(DarkBlocks):

@@ -21,7 +21,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,7 +246,7 @@ def _session(model: Path, device: str) -> tuple[Any, str]:
 
 def _scaled(regions: Regions, scale: npt.NDArray[np.float64]) -> Regions:
     polygons = [(polygon * scale).astype(np.float32) for polygon in regions.polygons]
-    return Regions(polygons, regions.scores)
+    return replace(regions, polygons=polygons)
 
 
 def _version(package: str) -> str:

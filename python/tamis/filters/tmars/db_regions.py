@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.errors import require
-from tamis.filters.tmars.polygons import Polygon, Regions
+from tamis.filters.tmars.polygons import BROKEN_MAP, Polygon, Regions
 
 Shape = Literal["quad", "polygon"]
 SHAPES: tuple[Shape, ...] = ("quad", "polygon")
@@ -73,6 +73,8 @@ class DbRules:
         Raises:
             MissingExtraError: OpenCV or shapely is not installed.
         """
+        if not np.isfinite(probability).all():
+            return Regions(reason=BROKEN_MAP)
         cv2 = require("cv2", extra="tmars")
         text = (probability > self.threshold).view(np.uint8)
         outlines, _ = cv2.findContours(text, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -228,6 +228,8 @@ def _masks(detector: Detector, block: _Block) -> list[Mask]:
 
 
 def _mask(found: Regions, width: int, height: int) -> Mask:
+    if found.reason is not None:
+        return Mask(width, height, reason=found.reason)
     try:
         return Mask.of(width, height, clean(found.polygons, found.scores, width, height))
     except PolygonFault as fault:

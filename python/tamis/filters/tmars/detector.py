@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tamis.filters.tmars.polygons import Regions, clean
+from tamis.filters.tmars.polygons import PolygonFault, Regions, clean
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,16 +70,18 @@ def detect_images(detector: Detector, images: Sequence[Image.Image]) -> list[Reg
         images: RGB, as :func:`tamis.data.image.decode_image` returns them.
 
     Raises:
-        PolygonFault: the detector returned what is no polygon.
+        PolygonFault: the detector failed on an image, or returned what is no polygon.
         ValueError: it returned another number of results.
     """
     if not images:
         return []
     frames = np.stack([detector.prepare_image(image) for image in images])
-    return [
-        clean(found.polygons, found.scores, *image.size)
-        for found, image in zip(found_in(detector, frames), images, strict=True)
-    ]
+    results = []
+    for found, image in zip(found_in(detector, frames), images, strict=True):
+        if found.reason is not None:
+            raise PolygonFault(found.reason)
+        results.append(clean(found.polygons, found.scores, *image.size))
+    return results
 
 
 def found_in(detector: Detector, frames: Frames) -> list[Regions]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -175,7 +175,7 @@ class FastDetector(Detector):
             from_square(polygon, self.side, width, height).astype(np.float32)
             for polygon in found.polygons
         ]
-        return Regions(polygons, found.scores)
+        return replace(found, polygons=polygons)
 
 
 def _network(size: str, weights: Path) -> tuple[Any, str]:

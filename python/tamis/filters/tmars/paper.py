@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.errors import require
-from tamis.filters.tmars.polygons import Regions
+from tamis.filters.tmars.polygons import BROKEN_MAP, Regions
 
 SHRUNK = 4
 """S is so many times the side of the logits."""
@@ -68,6 +68,8 @@ class PaperRules:
         Raises:
             MissingExtraError: OpenCV is not installed.
         """
+        if not np.isfinite(logits).all():
+            return Regions(reason=BROKEN_MAP)
         cv2 = require("cv2", extra="tmars")
         labels = self._grown(_labels(cv2, logits))
         probability = sigmoid(self._grown(logits))

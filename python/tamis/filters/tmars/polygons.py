@@ -26,6 +26,7 @@ SMALLEST_AREA = 1.0
 NO_POLYGON = "text region is no polygon"
 NOT_FINITE = "text region has a coordinate that is not finite"
 NO_SCORE = "text region has no score"
+BROKEN_MAP = "the detector's map has values that are not finite"
 TOO_MANY = f"more than {MOST_POLYGONS} text regions or {MOST_CORNERS} corners"
 
 _FARTHEST = 1e7
@@ -50,10 +51,12 @@ class Regions:
     Attributes:
         polygons: float32 (k, 2) each.
         scores: float32 (n,), the detector's confidence in each.
+        reason: why the text could not be found, None where it could.
     """
 
     polygons: list[Polygon] = field(default_factory=list)
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    reason: str | None = None
 
 
 def clean(polygons: Sequence[Any], scores: Iterable[float], width: float, height: float) -> Regions:
