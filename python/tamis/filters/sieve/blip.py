@@ -31,6 +31,8 @@ class BlipCaptioner(DecodingCaptioner):
         )
         if report["missing_keys"]:
             raise ValueError(f"the weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
+        # Beams, penalties and the like of the model's own would change the draws.
+        network.text_decoder.generation_config = transformers.GenerationConfig()
         return network
 
     def _side(self) -> int:

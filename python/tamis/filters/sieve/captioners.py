@@ -4,6 +4,7 @@
 |---|---|
 | `labels` | names of ImageNet classes; an offline baseline, no captioner |
 | `blip:NAME` | BLIP of transformers, a name on the hub or a local folder |
+| `transformers:NAME` | another image-to-text model of transformers, likewise |
 | `column:NAME` | made elsewhere: a metadata column of the pool |
 | `members`, `members:SUFFIX` | made elsewhere: tar members KEY.caption.txt, a caption a line |
 | `parquet:PATH`, `parquet:PATH#COLUMN` | made elsewhere: a table that is joined by id |
@@ -18,7 +19,15 @@ from tamis.embed.device import Device
 from tamis.embed.encoder import short_name
 from tamis.filters.sieve.captioner import Captioner, GivenCaptions
 
-KINDS = ("labels", "blip:NAME", "column:NAME", "members", "members:SUFFIX", "parquet:PATH")
+KINDS = (
+    "labels",
+    "blip:NAME",
+    "transformers:NAME",
+    "column:NAME",
+    "members",
+    "members:SUFFIX",
+    "parquet:PATH",
+)
 _DECODING = ("prompt", "top_p", "top_k", "min_tokens", "max_tokens", "repetition_penalty", "seed")
 
 
@@ -77,15 +86,15 @@ def open_captioner(
         MissingExtraError: a package is not installed; names the extra that brings it.
     """
     kind, name = parse_captioner(spec)
-    if kind == "blip":
+    if kind in ("blip", "transformers"):
         from tamis.filters.sieve.blip import BlipCaptioner
         from tamis.filters.sieve.caption_decoding import Decoding
+        from tamis.filters.sieve.caption_models import ModelCaptioner
 
         drawn = {key: options.pop(key) for key in _DECODING if key in options}
+        made = BlipCaptioner if kind == "blip" else ModelCaptioner
         where = Device.choose(device, precision)
-        return BlipCaptioner(
-            name, weights=weights, device=where, decoding=Decoding(**drawn), **options
-        )
+        return made(name, weights=weights, device=where, decoding=Decoding(**drawn), **options)
     if options or weights is not None:
         raise ValueError(f"{spec} takes no {', '.join([*options, 'weights'][:1])}")
     if kind == "labels":
