@@ -17,6 +17,7 @@ from tamis.cli.inspect import inspect
 from tamis.cli.reshard import reshard
 from tamis.cli.score import app as score
 from tamis.cli.select import select
+from tamis.cli.show import app as show
 
 app = typer.Typer(
     name="tamis",
@@ -34,6 +35,7 @@ app.command("dedup")(dedup)
 app.command("select")(select)
 app.command("curate")(curate)
 app.command("reshard")(reshard)
+app.add_typer(show, name="show")
 app.command("info")(show_info)
 
 

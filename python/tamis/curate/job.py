@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tamis.curate.optional import IfInstalled
+from tamis.curate.place import Place
 from tamis.curate.recipe import CurateRecipe, ScoreStep
-from tamis.curate.scorers import SCORERS, Options, Place
-from tamis.curate.steps import Dedup, Embed, Outlook, PoolInfo, Score, Select, Step
+from tamis.curate.scorers import SCORERS, Options
+from tamis.curate.steps import Dedup, Embed, Outlook, Score, Select, Step
 from tamis.errors import RunError
 from tamis.run.progress import Progress, Quiet
 
@@ -48,22 +49,28 @@ def plan_steps(
     named = pool or recipe.pool
     if named is None:
         raise RunError("the recipe names no pool: add --pool")
-    place = Place(named, Path(run), recipe.ids, Path(folder))
-    info = PoolInfo(place, recipe.image, recipe.text)
     if workers is None:
         workers = 0 if device == "cpu" or not _has_gpu() else _processors()
-    steps: list[Step] = [
-        Embed(title, step, info, device, workers) for title, step in recipe.embed.items()
-    ]
+    place = Place(
+        named,
+        Path(run),
+        Path(folder),
+        ids=recipe.ids,
+        image=recipe.image,
+        text=recipe.text,
+        device=device,
+        workers=workers,
+    )
+    steps: list[Step] = [Embed(title, step, place) for title, step in recipe.embed.items()]
     for title, step in recipe.score.items():
         scorer, options = _options(title, step)
         _require_made(f"score.{title}", options.needs, recipe)
-        score = Score(title, scorer, options, info)
+        score = Score(title, scorer, options, place)
         steps.append(IfInstalled(score) if step.optional else score)
     if recipe.dedup is not None:
         made = recipe.dedup.embeddings
         _require_made("dedup", set() if made is None else {made}, recipe)
-        steps.append(Dedup(recipe.dedup, info, memory_bytes))
+        steps.append(Dedup(recipe.dedup, place, memory_bytes))
     if recipe.select is not None:
         has_tables = bool(recipe.score) or recipe.dedup is not None
         recipe.select.check()
@@ -74,7 +81,7 @@ def plan_steps(
                 f"[select]: {recipe.select.subset} is the deduplication's own; choose another name"
             )
         stem = "selection" if shared else "subset"
-        steps.append(Select(recipe.select, info, has_tables, stem))
+        steps.append(Select(recipe.select, place, has_tables, stem))
     if not steps:
         raise RunError("the recipe has no step: expected [embed.NAME], [score.NAME], [dedup] ...")
     return steps

@@ -2,83 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tamis.data.samples.source import Side
+from tamis.curate.place import Place
 
 if TYPE_CHECKING:
     from tamis.data.pool import Pool
-    from tamis.data.samples import SamplePool
-    from tamis.data.score_file import ScoreFiles
+    from tamis.run.progress import Progress
     from tamis.score.scorer import Scorer
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a scorer finds its rows.
-
-    Attributes:
-        pool: path or URL.
-        run: the run directory.
-        ids: the metadata column of the ids.
-        folder: paths in a recipe are relative to this one.
-    """
-
-    pool: str
-    run: Path
-    ids: str | None
-    folder: Path
-
-    def samples(self) -> SamplePool:
-        """The pool's texts and metadata."""
-        from tamis.data.samples import open_samples
-
-        return open_samples(self.pool, ids=self.ids)
-
-    def side(self, side: Side, embedding: str | None, step: str | None) -> Pool:
-        """The embeddings of one side."""
-        from tamis.score.sides import open_side
-
-        return open_side(
-            side, self.run, pool=self.pool, embedding=embedding, step=step, ids=self.ids
-        )
-
-    def metadata(self, *, required: bool) -> ScoreFiles | None:
-        """The pool's parquet files, whose columns an expression may use.
-
-        Args:
-            required: whether they must have ids; else None stands for those without, to which no
-                score can be joined.
-
-        Raises:
-            PoolError: one cannot be read, or required ids are not there.
-        """
-        from tamis.data.score_file import NoIdsError, ScoreFiles
-
-        path = Path(self.pool)
-        places = (path, path / "metadata")
-        found = [path] if path.is_file() and path.suffix == ".parquet" else []
-        found += [folder for folder in places if any(folder.glob("*.parquet"))]
-        if "://" in self.pool or not found:
-            return None
-        try:
-            return ScoreFiles.open(found[0], ids=self.ids)
-        except NoIdsError:
-            if required:
-                raise
-            return None
-
-    def file(self, path: Path) -> Path:
-        """A file that the recipe names."""
-        return self.folder / path
-
-    def named(self, path: str) -> str:
-        """A file, folder or URL that the recipe names."""
-        return path if "://" in path else str(self.folder / path)
 
 
 class Options(BaseModel):
@@ -91,8 +25,13 @@ class Options(BaseModel):
         """The embed steps that must have ended before."""
         return set()
 
-    def make(self, name: str, place: Place) -> Scorer:
-        """The scorer."""
+    @property
+    def is_light(self) -> bool:
+        """Whether the scorer is made from headers alone, so that a plan may make it."""
+        return True
+
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
+        """The scorer, after what must be done before it."""
         raise NotImplementedError
 
 
@@ -116,7 +55,7 @@ class _Pairs(Options):
 class ClipOptions(_Pairs):
     """`tamis score clip`."""
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.clip import Clip
 
@@ -131,7 +70,7 @@ class NegClipLossOptions(_Pairs):
     repetitions: int = Field(default=10, ge=1)
     seed: int = 0
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.negcliploss import NegClipLoss
 
@@ -158,7 +97,7 @@ class NormSimOptions(Options):
     def needs(self) -> set[str]:
         return set() if self.embeddings is None else {self.embeddings}
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.data.pool import open_pool
         from tamis.filters.normsim import NormSim
@@ -184,22 +123,22 @@ class BasicOptions(_English):
     width: str = "original_width"
     height: str = "original_height"
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.datacomp import Basic, RuleScorer
 
         rule = Basic(self.language(place), text=self.text, width=self.width, height=self.height)
-        return RuleScorer(place.samples(), rule, name)
+        return RuleScorer(place.samples, rule, name)
 
 
 class CaptionOptions(_English):
     """`tamis score caption`."""
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.datacomp import Caption, RuleScorer
 
-        return RuleScorer(place.samples(), Caption(self.language(place), text=self.text), name)
+        return RuleScorer(place.samples, Caption(self.language(place), text=self.text), name)
 
 
 class Laion2bOptions(_English):
@@ -207,12 +146,12 @@ class Laion2bOptions(_English):
 
     score: str = "clip_b32_similarity_score"
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.datacomp import Laion2b, RuleScorer
 
         rule = Laion2b(self.language(place), caption=self.text, score=self.score)
-        return RuleScorer(place.samples(), rule, name)
+        return RuleScorer(place.samples, rule, name)
 
 
 class TextBasedOptions(_English):
@@ -221,13 +160,13 @@ class TextBasedOptions(_English):
     wordnet: Path
     wnids: Path
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.datacomp import RuleScorer, TextBased
 
         wordnet, wnids = place.file(self.wordnet), place.file(self.wnids)
         rule = TextBased(self.language(place), wordnet, wnids, text=self.text)
-        return RuleScorer(place.samples(), rule, name)
+        return RuleScorer(place.samples, rule, name)
 
 
 class ImageBasedOptions(_English):
@@ -243,13 +182,13 @@ class ImageBasedOptions(_English):
     def needs(self) -> set[str]:
         return set() if self.embeddings is None else {self.embeddings}
 
-    def make(self, name: str, place: Place) -> Scorer:
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.data.pool import open_pool
         from tamis.filters.datacomp import ImageBased
 
         return ImageBased(
-            place.samples(),
+            place.samples,
             place.side("image", self.image, self.embeddings),
             language=self.language(place),
             centroids=place.file(self.centroids),
@@ -260,6 +199,93 @@ class ImageBasedOptions(_English):
         )
 
 
+class TmarsOptions(Options):
+    """`tamis score tmars`; the text in the images is found first."""
+
+    model: str
+    weights: Path | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    detector: str | None = None
+    side_len: int | None = Field(default=None, ge=32)
+    masks: str = "text"
+    coordinates: Literal["pixels", "square512"] = "pixels"
+    fill: Literal["ring-mean", "box-mean", "image-mean", "inpaint"] = "ring-mean"
+    region: Literal["polygon", "box"] = "polygon"
+    ring: float = Field(default=0.25, gt=0)
+    batch_size: int = Field(default=64, ge=1)
+
+    @property
+    def is_light(self) -> bool:
+        return False
+
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
+        """The scorer."""
+        from tamis.embed.models import open_encoder
+        from tamis.filters.tmars.rescore import Filling
+        from tamis.filters.tmars.scorer_steps import is_path, open_tmars
+
+        weights = None if self.weights is None else place.file(self.weights)
+        encoder = open_encoder(
+            self.model, weights=weights, device=place.device, precision=self.precision
+        )
+        return open_tmars(
+            place.samples,
+            place.run,
+            encoder,
+            detector=self.detector,
+            detector_options={} if self.side_len is None else {"side": self.side_len},
+            device=place.device,
+            masks=place.named(self.masks) if is_path(self.masks) else self.masks,
+            coordinates=self.coordinates,
+            filling=Filling(self.fill, self.region, self.ring),
+            columns=place.columns,
+            batch_size=self.batch_size,
+            workers=place.workers,
+            progress=progress,
+            name=name,
+        )
+
+
+class SieveOptions(Options):
+    """`tamis score sieve`; captions are made first."""
+
+    captioner: str = "labels"
+    captions: int = Field(default=8, ge=1)
+    seed: int | None = None
+    encoder: str = "sentence:all-MiniLM-L6-v2"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    mode: Literal["sieve", "word", "none"] = "sieve"
+    phrases: list[str] | None = None
+
+    @property
+    def is_light(self) -> bool:
+        return False
+
+    def make(self, name: str, place: Place, progress: Progress) -> Scorer:
+        """The scorer."""
+        from tamis.embed.models import open_encoder
+        from tamis.filters.sieve.captioners import open_captioner
+        from tamis.filters.sieve.phrases import PHRASES, PhraseMask
+        from tamis.filters.sieve.scorer import Sieve
+        from tamis.filters.sieve.scorer_captions import CaptionStep
+
+        drawn: dict[str, Any] = {} if self.seed is None else {"seed": self.seed}
+        captioner = open_captioner(
+            self.captioner, device=place.device, precision=self.precision, **drawn
+        )
+        step = CaptionStep(
+            place.samples,
+            place.run,
+            captioner,
+            captions=self.captions,
+            columns=place.columns,
+            workers=place.workers,
+        )
+        encoder = open_encoder(self.encoder, device=place.device, precision=self.precision)
+        phrases = PHRASES if self.phrases is None else tuple(self.phrases)
+        return Sieve(place.samples, step, encoder, mask=PhraseMask(phrases, self.mode), name=name)
+
+
 SCORERS: dict[str, type[Options]] = {
     "basic": BasicOptions,
     "caption": CaptionOptions,
@@ -268,6 +294,8 @@ SCORERS: dict[str, type[Options]] = {
     "laion2b": Laion2bOptions,
     "negcliploss": NegClipLossOptions,
     "normsim": NormSimOptions,
+    "sieve": SieveOptions,
     "text_based": TextBasedOptions,
+    "tmars": TmarsOptions,
 }
 """Name in a recipe -> options; a new scorer adds a line."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from tamis.curate.place import Place
 from tamis.curate.recipe import DedupStep, EmbedStep, SelectStep
-from tamis.curate.scorers import Options, Place
-from tamis.errors import PoolError
+from tamis.curate.scorers import Options
 from tamis.run.pool_link import remember_pool
+from tamis.run.progress import Progress, Quiet
 from tamis.run.status import RunStatus, require_recipe
-
-if TYPE_CHECKING:
-    from tamis.data.samples import SamplePool
-    from tamis.run.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -55,44 +51,13 @@ class Step(Protocol):
         """Do what is missing; returns the step's summary."""
 
 
-class PoolInfo:
-    """The pool as far as the steps before any work need to know it."""
-
-    def __init__(self, place: Place, image: str | None, text: str | None) -> None:
-        self.place = place
-        self.columns = {"ids": place.ids, "image": image, "text": text}
-
-    @cached_property
-    def samples(self) -> SamplePool:
-        """The pool's samples. Raises PoolError where it has none."""
-        from tamis.data.samples import open_samples
-
-        columns = self.columns
-        return open_samples(
-            self.place.pool, image=columns["image"], text=columns["text"], ids=columns["ids"]
-        )
-
-    def rows(self) -> int | None:
-        """Rows; None where only an embedding's name would tell."""
-        try:
-            return self.samples.n_rows
-        except PoolError:
-            return None
-
-    def units(self, rows_per_unit: int) -> int | None:
-        """Units of at most so many rows."""
-        return None if self.rows() is None else len(self.samples.units(rows_per_unit))
-
-
 @dataclass(frozen=True)
 class Embed:
     """`[embed.NAME]`."""
 
     title: str
     step: EmbedStep
-    pool: PoolInfo
-    device: str
-    workers: int
+    place: Place
 
     @property
     def name(self) -> str:
@@ -104,9 +69,9 @@ class Embed:
         from tamis.embed.job import chosen_sides, step_folder
         from tamis.embed.models import sides_of
 
-        samples = self.pool.samples
+        samples = self.place.samples
         sides = chosen_sides(samples.sides, sides_of(self.step.model), self.step.sides)
-        status = RunStatus.of(step_folder(self.pool.place.run, self.title))
+        status = RunStatus.of(step_folder(self.place.run, self.title))
         return Outlook(
             self.name,
             f"{' and '.join(sorted(sides))} by {self.step.model}",
@@ -123,24 +88,24 @@ class Embed:
         from tamis.embed.models import open_encoder
 
         step = self.step
-        weights = None if step.weights is None else self.pool.place.file(step.weights)
+        weights = None if step.weights is None else self.place.file(step.weights)
         encoder = open_encoder(
             step.model,
             weights=weights,
-            device=self.device,
+            device=self.place.device,
             precision=step.precision,
             long=step.long,
         )
         return run_embed(
-            self.pool.samples,
-            self.pool.place.run,
+            self.place.samples,
+            self.place.run,
             encoder,
             name=self.title,
             sides=step.sides,
-            columns=self.pool.columns,
+            columns=self.place.columns,
             batch_size=step.batch_size,
             rows_per_unit=step.rows_per_unit,
-            workers=self.workers,
+            workers=self.place.workers,
             flip=step.flip,
             progress=progress,
             max_bad_fraction=step.max_bad_fraction,
@@ -154,7 +119,7 @@ class Score:
     title: str
     scorer: str
     options: Options
-    pool: PoolInfo
+    place: Place
 
     @property
     def name(self) -> str:
@@ -166,11 +131,12 @@ class Score:
         from tamis.embed.job import step_folder as embed_folder
         from tamis.score.job import ROWS_PER_UNIT, recipe_of, step_folder
 
-        place = self.pool.place
+        place = self.place
         folder = step_folder(place.run, self.title)
         status = RunStatus.of(folder)
-        if all(RunStatus.of(embed_folder(place.run, made)).complete for made in self.options.needs):
-            scorer = self.options.make(self.title, place)
+        needed = [embed_folder(place.run, made) for made in self.options.needs]
+        if self.options.is_light and all(RunStatus.of(step).complete for step in needed):
+            scorer = self.options.make(self.title, place, Quiet())
             if status.started:
                 require_recipe(folder, recipe_of(scorer))
         given = self.options.model_dump(exclude_unset=True, mode="json")
@@ -178,8 +144,8 @@ class Score:
         return Outlook(
             self.name,
             f"{self.scorer}({named})",
-            self.pool.rows(),
-            self.pool.units(ROWS_PER_UNIT),
+            self.place.rows(),
+            self.place.units(ROWS_PER_UNIT),
             status.units.get("score", 0),
             status.complete,
             None,
@@ -189,8 +155,8 @@ class Score:
         """Do what is missing."""
         from tamis.score.job import run_scorer
 
-        place = self.pool.place
-        scorer = self.options.make(self.title, place)
+        place = self.place
+        scorer = self.options.make(self.title, place, progress)
         return run_scorer(scorer, place.run, pool=place.pool, progress=progress)
 
 
@@ -199,7 +165,7 @@ class Dedup:
     """`[dedup]`."""
 
     step: DedupStep
-    pool: PoolInfo
+    place: Place
     memory_bytes: int
 
     name = "dedup"
@@ -208,10 +174,10 @@ class Dedup:
         """What it would do."""
         from tamis.filters.semdedup.job import outline
 
-        place = self.pool.place
+        place = self.place
         status = RunStatus.of(place.run)
         if self.step.embeddings is not None and not Path(self._rows).is_dir():
-            rows, what, units = self.pool.rows(), f"of {self.step.embeddings}", None
+            rows, what, units = self.place.rows(), f"of {self.step.embeddings}", None
         else:
             plan = outline(self._rows, self._recipe, memory_bytes=self.memory_bytes)
             rows = plan.pool.n_rows
@@ -234,7 +200,7 @@ class Dedup:
 
         return run_job(
             self._rows,
-            self.pool.place.run,
+            self.place.run,
             self._recipe,
             memory_bytes=self.memory_bytes,
             progress=progress,
@@ -243,7 +209,7 @@ class Dedup:
     @property
     def _rows(self) -> str:
         """The pool, or the embed step."""
-        place = self.pool.place
+        place = self.place
         made = self.step.embeddings
         return place.pool if made is None else str(place.run / "embeddings" / made)
 
@@ -251,7 +217,7 @@ class Dedup:
     def _recipe(self) -> Any:
         recipe = self.step.recipe()
         if recipe.ids is None and self.step.embeddings is None:
-            recipe = recipe.model_copy(update={"ids": self.pool.place.ids})
+            recipe = recipe.model_copy(update={"ids": self.place.ids})
         return recipe
 
 
@@ -260,7 +226,7 @@ class Select:
     """`[select]`."""
 
     step: SelectStep
-    pool: PoolInfo
+    place: Place
     has_tables: bool
     file_stem: str
 
@@ -269,7 +235,7 @@ class Select:
     def outlook(self) -> Outlook:
         """What it would do."""
         self.step.check()
-        return Outlook(self.name, self.step.expression, self.pool.rows(), None, 0, False, 1 << 30)
+        return Outlook(self.name, self.step.expression, self.place.rows(), None, 0, False, 1 << 30)
 
     def run(self, progress: Progress) -> dict[str, Any]:
         """Select anew: that takes seconds."""
@@ -278,7 +244,7 @@ class Select:
         from tamis.data.subset import subset_name
         from tamis.select import select
 
-        place = self.pool.place
+        place = self.place
         remember_pool(place.run, place.pool)
         metadata = place.metadata(required=not self.has_tables)
         further = [] if metadata is None else [metadata]
