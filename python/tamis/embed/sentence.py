@@ -101,8 +101,9 @@ class SentenceEncoder:
 
 
 def _load(model: str, weights: Path | str | None) -> Any:
-    library = require("sentence_transformers", extra="embed")
+    # transformers first: where it is missing, the other fails to be imported.
     require("transformers", extra="embed").utils.logging.disable_progress_bar()
+    library = require("sentence_transformers", extra="embed")
     if weights is None:
         source = _packaged(model) or model
     else:
