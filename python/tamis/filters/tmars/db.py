@@ -47,6 +47,7 @@ MODEL = "models/ch_PP-OCRv4_det_infer.onnx"
 GPU_BATCH = 16
 DEVICES = ("auto", "cpu", "cuda")
 MOST_ENLARGED = 16
+_SPREAD = np.float32(2 / 255)
 PPOCR_V4 = "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"
 """The sha256 of the default network."""
 
@@ -128,7 +129,6 @@ class DbDetector(Detector):
         self.batch = GPU_BATCH if self.device == "cuda" else 1
         self._input = self.session.get_inputs()[0].name
         self._sha256 = hashlib.sha256(self.model.read_bytes()).hexdigest()
-        self._of_byte = (np.arange(256, dtype=np.float64) / 127.5 - 1).astype(np.float32)
 
     @property
     def name(self) -> str:
@@ -168,7 +168,8 @@ class DbDetector(Detector):
         batch = np.zeros((max(self.batch, len(frames)), 3, height, width), np.float32)
         for row, pixels in zip(batch, frames["pixels"], strict=False):
             for channel in range(3):
-                np.take(self._of_byte, pixels[:height, :width, 2 - channel], out=row[channel])
+                np.multiply(pixels[:height, :width, 2 - channel], _SPREAD, out=row[channel])
+            row -= 1
         return batch
 
     def probability(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
