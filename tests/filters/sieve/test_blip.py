@@ -198,6 +198,45 @@ def test_a_step_is_the_same_for_any_workers_batches_and_order(
     assert len({tuple(row) for row in found[0].values()}) == 7
 
 
+class WholePasses:
+    """A GPU's way of working, on the CPU: every pass whole, in one piece."""
+
+    kind = "cuda"
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, function: Any, *arrays: np.ndarray, rows_per_piece: int) -> np.ndarray:
+        self.sizes.append(len(arrays[0]))
+        with torch.inference_mode():
+            return np.asarray(function(*(torch.from_numpy(array) for array in arrays)))
+
+
+def test_passes_of_fixed_size(folder: Path, images: np.ndarray, expected: list[list[str]]) -> None:
+    captioner = opened(folder)
+    device = WholePasses()
+    captioner._device = device  # type: ignore[assignment]
+    captioner._images_per_pass = 4
+    for size in (2, 6):
+        parts = [
+            captioner.caption(images[start : start + size], KEYS[start : start + size], 4)
+            for start in range(0, N_IMAGES, size)
+        ]
+        assert [row for part in parts for row in part] == expected
+    assert set(device.sizes) == {4} and len(device.sizes) == 5 + 3
+
+
+def test_lower_precision(folder: Path, images: np.ndarray, expected: list[list[str]]) -> None:
+    captioner = opened(folder, precision="bf16")
+    found = captioner.caption(images, KEYS, 4)
+    for row in range(N_IMAGES):
+        one = slice(row, row + 1)
+        assert captioner.caption(images[one], KEYS[one], 4) == found[one]
+    assert found != expected and captioner.recipe()["precision"] == "bf16"
+    same = (np.array(found) == np.array(expected)).sum()
+    assert same > 2 * N_IMAGES  # of 4 each
+
+
 @pytest.mark.parametrize("size", [(640, 480), (31, 97), (224, 224), (225, 226), (1, 90)])
 def test_the_clip_transform_is_torchvisions(size: tuple[int, int]) -> None:
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize

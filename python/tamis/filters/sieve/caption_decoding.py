@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,22 +156,32 @@ class DecodingCaptioner(ABC):
     def caption(self, images: npt.NDArray[Any], keys: RowKeys, count: int) -> list[list[str]]:
         """See :class:`tamis.filters.sieve.captioner.Captioner`."""
         size = self._images_per_pass if self._device.kind == "cuda" else len(images)
-        found: list[list[str]] = []
-        for start in range(0, len(images), size):
-            some, their = images[start : start + size], keys[start : start + size]
-            missing = size - len(some)
-            if missing:
-                some = np.concatenate([some, np.repeat(some[:1], missing, 0)])
-                their = np.concatenate([their, np.repeat(their[:1], missing)])
-            tokens = self._device.run(
-                lambda pixels, rows: self._pass(pixels, rows, count),
-                some,
-                their.view(np.int64),
-                rows_per_piece=1,
-            )
-            rows = tokens[: size - missing].astype(np.int64)
-            found += [self._texts(row) for row in rows.reshape(len(rows), count, -1)]
-        return found
+        # The texts of one pass are put together while the network is at the next.
+        with ThreadPoolExecutor(1) as behind:
+            texts = [
+                behind.submit(self._texts, rows)
+                for start in range(0, len(images), size)
+                for rows in self._tokens(
+                    images[start : start + size], keys[start : start + size], count, size
+                )
+            ]
+            return [found.result() for found in texts]
+
+    def _tokens(
+        self, images: npt.NDArray[Any], keys: RowKeys, count: int, size: int
+    ) -> npt.NDArray[np.int64]:
+        """Return (n, count, max_tokens); the network sees `size` images, the first one again."""
+        n_rows = len(images)
+        if n_rows < size:
+            images = np.concatenate([images, np.repeat(images[:1], size - n_rows, 0)])
+            keys = np.concatenate([keys, np.repeat(keys[:1], size - n_rows)])
+        tokens = self._device.run(
+            lambda pixels, rows: self._pass(pixels, rows, count),
+            images,
+            keys.view(np.int64),
+            rows_per_piece=1,
+        )
+        return tokens[:n_rows].astype(np.int64).reshape(n_rows, count, -1)
 
     @abstractmethod
     def _load(self, transformers: Any, source: str, local: bool) -> Any:
