@@ -307,6 +307,7 @@ def test_models_that_cannot_be_used(broken: Path) -> None:
         ({"top_k": -1}, "top_k of 0 or more"),
         ({"min_tokens": 21}, "min_tokens <= max_tokens"),
         ({"max_tokens": 4, "min_tokens": 0}, "above the 4 tokens of the prompt"),
+        ({"max_tokens": 33}, "max_tokens of at most 32, the model's own limit"),
         ({"repetition_penalty": 0.0}, "repetition penalty above 0"),
         ({"transform": "none"}, "--transform clip or model"),
         ({"images_per_pass": 0}, "images per pass of 1 or more"),

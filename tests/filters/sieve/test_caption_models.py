@@ -138,6 +138,11 @@ def test_best_tokens_are_the_librarys(folder: Path) -> None:
     assert [row[0] for row in found] == [text[len("a picture of ") :] for text in texts]
 
 
+def test_a_limit_of_the_model(folder: Path) -> None:
+    with pytest.raises(ValueError, match="max_tokens of at most 64"):
+        opened(folder, max_tokens=65)
+
+
 def test_a_step(folder: Path, tmp_path: Path) -> None:
     pool = open_samples(write_images(tmp_path / "pool", [picture(n, (40, 30)) for n in range(3)]))
     captioner = opened(folder, transform="model")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.filters.sieve.captioners import Toy, picture, shrunk, write_images
@@ -162,6 +163,33 @@ def test_too_many_captions_are_refused(pool: SamplePool, tmp_path: Path) -> None
 
     with pytest.raises(ValueError, match="toy returned 4 captions for an image, expected at most"):
         caption(pool, tmp_path, Chatty())
+
+
+def test_captions_that_are_no_text_are_left_out(pool: SamplePool, tmp_path: Path) -> None:
+    class Odd(Toy):
+        def caption(self, images: Any, keys: Any, count: int) -> list[list[str]]:
+            return [["nul \0", "lone \ud800", "" if key % 2 else " "] for key in keys]
+
+    caption(pool, tmp_path, Odd())
+    lists = CaptionStore.open(tmp_path).read(0, N_ROWS).to_lists()
+    assert {text for row in lists for text in row} == {"", " "}
+    assert [len(row) for row in lists] == [row not in BAD for row in range(N_ROWS)]
+
+
+def test_rows_without_ids(tmp_path: Path) -> None:
+    write_images(tmp_path / "images", [picture(row) for row in range(4)])
+    paths = [f"images/{row:04d}.png" for row in (3, 1, 2)]
+    pq.write_table(pa.table({"image_path": paths, "n": [0, 1, 2]}), tmp_path / "pool.parquet")
+    numbered = open_samples(tmp_path / "pool.parquet", ids="row")
+    caption(numbered, tmp_path / "run")
+    store = CaptionStore.open(tmp_path / "run")
+    assert store.ids().to_list() == [0, 1, 2]
+    lists = store.of(numbered.ids()).read(numbered.units(9)[0]).to_lists()
+    assert [row[0].split()[1] for row in lists] == [
+        expected(row)[0].split()[1] for row in (3, 1, 2)
+    ]
+    reversed_ids = Ids.of([2, 1, 0])
+    assert store.of(reversed_ids).read(open_units([3])[0]).to_lists() == lists[::-1]
 
 
 def test_too_many_bad_rows(pool: SamplePool, tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ class BlipCaptioner(DecodingCaptioner):
     def _side(self) -> int:
         return int(self._model.config.vision_config.image_size)
 
+    def _positions(self) -> int:
+        return int(self._model.config.text_config.max_position_embeddings)
+
     def _prompt_tokens(self) -> list[int]:
         words = self._tokenizer(self._decoding.prompt, add_special_tokens=False)["input_ids"]
         return [int(self._model.config.text_config.bos_token_id), *words]

@@ -134,6 +134,12 @@ class DecodingCaptioner(ABC):
                 f"expected max_tokens above the {len(self._prompt)} tokens of the prompt, got "
                 f"{decoding.max_tokens}"
             )
+        positions = self._positions()
+        if positions is not None and positions < decoding.max_tokens:
+            raise ValueError(
+                f"expected max_tokens of at most {positions}, the model's own limit, got "
+                f"{decoding.max_tokens}"
+            )
 
     def recipe(self) -> dict[str, Any]:
         """See :class:`tamis.filters.sieve.captioner.Captioner`."""
@@ -190,6 +196,10 @@ class DecodingCaptioner(ABC):
     @abstractmethod
     def _side(self) -> int:
         """Return the side of the square image that the network takes, pixels."""
+
+    @abstractmethod
+    def _positions(self) -> int | None:
+        """Return the most tokens that the network can see, None where that is not known."""
 
     @abstractmethod
     def _prompt_tokens(self) -> list[int]:

@@ -58,6 +58,11 @@ class ModelCaptioner(DecodingCaptioner):
             )
         return side
 
+    def _positions(self) -> int | None:
+        text = getattr(self._model.config, "decoder", self._model.config)
+        stated = getattr(text, "max_position_embeddings", None)
+        return stated if isinstance(stated, int) else None
+
     def _prompt_tokens(self) -> list[int]:
         words = list(self._tokenizer(self._decoding.prompt, add_special_tokens=False)["input_ids"])
         if self._model.config.is_encoder_decoder:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 import pyarrow.compute as pc
 
+from tamis.data.limits import Limits
+from tamis.data.samples.texts import checked_text
 from tamis.embed.ahead import ahead
 from tamis.embed.batches import blocks
 from tamis.embed.job import check_sizes
@@ -77,8 +79,9 @@ def run_captions(
         out_run: the run directory; the captions go to `out_run/captions/NAME`.
         captioner: from `tamis.filters.sieve.captioners.open_captioner`, or any of your own.
         name: of the captions; the captioner's own by default.
-        captions: how many are asked for, for each image. Fewer are kept and counted as short; of
-            captions made elsewhere the first ones are taken.
+        captions: how many are asked for, for each image. Fewer are kept and counted as short, and
+            one that is no usable text (a NUL, a lone surrogate) is left out; of captions made
+            elsewhere the first ones are taken.
         columns: the columns that `open_samples` was told (image, text, ids); a part of the recipe.
         batch_size: images given to the captioner at a time.
         rows_per_unit: rows that are written, and redone after an interruption, at a time. A run
@@ -132,7 +135,7 @@ def run_captions(
 
 def is_given(captioner: Captioner | GivenCaptions) -> TypeGuard[GivenCaptions]:
     """Return whether these are captions made elsewhere."""
-    return hasattr(captioner, "read")
+    return not hasattr(captioner, "caption")
 
 
 def captions_done(run: Path | str, name: str) -> bool:
@@ -216,12 +219,17 @@ class _Job:
                 )
         bad = block.reasons["image"]
         return [
-            [] if block.start + place in bad else captions for place, captions in enumerate(found)
+            [] if block.start + place in bad else [text for text in captions if _is_usable(text)]
+            for place, captions in enumerate(found)
         ]
 
     def _commit(self, unit: Unit, captions: RowCaptions) -> None:
         ids = self._ids.slice(unit.first_row, unit.first_row + unit.n_rows)
         self._run.commit(STAGE, unit.name, {unit_file(unit): unit_table(ids, captions)})
+
+
+def _is_usable(text: str) -> bool:
+    return checked_text(text, Limits())[1] is None
 
 
 def _counts(run: RunDirectory, units: Sequence[Unit], asked: int) -> dict[str, Any]:
