@@ -129,17 +129,7 @@ class DecodingCaptioner(ABC):
             else ModelTransform(source, local=local)
         )
         self._prompt = self._prompt_tokens()
-        if len(self._prompt) >= decoding.max_tokens:
-            raise ValueError(
-                f"expected max_tokens above the {len(self._prompt)} tokens of the prompt, got "
-                f"{decoding.max_tokens}"
-            )
-        positions = self._positions()
-        if positions is not None and positions < decoding.max_tokens:
-            raise ValueError(
-                f"expected max_tokens of at most {positions}, the model's own limit, got "
-                f"{decoding.max_tokens}"
-            )
+        self._check_lengths()
 
     def recipe(self) -> dict[str, Any]:
         """See :class:`tamis.filters.sieve.captioner.Captioner`."""
@@ -188,6 +178,19 @@ class DecodingCaptioner(ABC):
             rows_per_piece=1,
         )
         return tokens[:n_rows].astype(np.int64).reshape(n_rows, count, -1)
+
+    def _check_lengths(self) -> None:
+        most = self._decoding.max_tokens
+        if len(self._prompt) >= most:
+            raise ValueError(
+                f"expected max_tokens above the {len(self._prompt)} tokens of the prompt, got "
+                f"{most}"
+            )
+        positions = self._positions()
+        if positions is not None and positions < most:
+            raise ValueError(
+                f"expected max_tokens of at most {positions}, the model's own limit, got {most}"
+            )
 
     @abstractmethod
     def _load(self, transformers: Any, source: str, local: bool) -> Any:
