@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -206,6 +207,16 @@ def test_bad_images_have_a_reason_and_harm_nobody(tmp_path: Path) -> None:
         sorted(bad), 1
     )
     assert summary["rows_masked"] + summary["rows_without_mask"] == summary["rows_in"] == len(mixed)
+
+
+def test_images_that_are_missing(tmp_path: Path) -> None:
+    images = [block_picture(3), None, block_picture(2), None]
+    pq.write_table(pa.table({"id": [5, 6, 7, 8], "image": images}), tmp_path / "pool.parquet")
+    detect(open_samples(tmp_path / "pool.parquet"), tmp_path / "run", max_bad_fraction=1)
+    found = lines(tmp_path / "run")
+    assert [line["reason"] for line in found] == [None, "image is missing"] * 2
+    assert [line["id"] for line in found] == [5, 6, 7, 8]
+    assert found[0]["polygons"] and found[1]["polygons"] is None
 
 
 def test_too_many_bad_rows(tmp_path: Path) -> None:
