@@ -41,6 +41,13 @@ class DbRules:
 
     Raises:
         ValueError: a value out of range.
+
+    Example:
+        >>> probability = np.zeros((64, 64), np.float32)
+        >>> probability[20:30, 10:50] = 0.9  # grows by 1 * 400 / 100 pixels
+        >>> (quad,) = DbRules(unclip=1).regions(probability).polygons
+        >>> quad.min(0).tolist(), quad.max(0).tolist()
+        ([6.0, 16.0], [54.0, 34.0])
     """
 
     threshold: float = 0.3

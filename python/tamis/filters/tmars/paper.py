@@ -38,6 +38,13 @@ class PaperRules:
 
     Raises:
         ValueError: a value out of range.
+
+    Example:
+        >>> logits = np.full((128, 128), -5, np.float32)
+        >>> logits[40:50, 20:80] = 5
+        >>> found = PaperRules().regions(logits)
+        >>> len(found.polygons), bool(found.scores[0] > 0.9)
+        (1, True)
     """
 
     pooling: int = 7
