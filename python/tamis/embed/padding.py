@@ -12,18 +12,20 @@ import numpy.typing as npt
 from tamis.embed.encoder import Tokens
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+CLOSE_LENGTHS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, *LENGTHS[4:])
+"""For small models of short texts, whose time is lost in padding rather than in many shapes."""
 FULL_BATCH_LENGTH = 128
 _Number = TypeVar("_Number", np.int64, np.bool_)
 
 
-def buckets_up_to(longest: int) -> tuple[int, ...]:
+def buckets_up_to(longest: int, lengths: Sequence[int] = LENGTHS) -> tuple[int, ...]:
     """Return the lengths that texts of at most `longest` tokens are padded to.
 
     Example:
         >>> buckets_up_to(77)
         (16, 32, 64, 77)
     """
-    return (*(length for length in LENGTHS if length < longest), longest)
+    return (*(length for length in lengths if length < longest), longest)
 
 
 def bucket_of(length: int, buckets: Sequence[int]) -> int:

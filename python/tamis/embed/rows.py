@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.data.samples.source import Side
+from tamis.embed.device import ROWS_PER_PIECE
 from tamis.embed.encoder import Encoder, Tokens
 from tamis.embed.padding import bucket_of, texts_per_batch
 
@@ -100,7 +101,9 @@ class TextRows:
         tokens = np.zeros((n_rows, bucket), np.int64)
         lengths = np.empty(n_rows, np.int64)
         for place in range(n_rows):
-            text = texts[place if place < len(texts) else 0][1]
+            # What fills the batch up repeats its first piece, which a CPU computes only once.
+            which = place if place < len(texts) else place % ROWS_PER_PIECE
+            text = texts[which if which < len(texts) else 0][1]
             tokens[place, : len(text)] = text
             lengths[place] = len(text)
         rows = self._encoder.encode_texts(tokens, lengths)[: len(texts)]

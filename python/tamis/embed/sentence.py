@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tamis.data.samples.source import Side
 from tamis.embed.device import Device
 from tamis.embed.encoder import Tokens, short_name
-from tamis.embed.padding import buckets_up_to, mask_of, moved_right
+from tamis.embed.padding import CLOSE_LENGTHS, buckets_up_to, mask_of, moved_right
 from tamis.embed.weights import existing, load_failure, seeded, weights_hash
 from tamis.errors import require
 
@@ -55,7 +55,7 @@ class SentenceEncoder:
         self._prompt = _prompt(self._model)
         self._model.to(device.kind)
         self._longest = min(self._model.max_seq_length or MOST_TOKENS, MOST_TOKENS)
-        self.buckets = buckets_up_to(self._longest)
+        self.buckets = buckets_up_to(self._longest, CLOSE_LENGTHS)
         self.name = short_name("sentence", Path(model).name)
         tokens = self.prepare_texts(["a"])[0][0]
         row = self.encode_texts(tokens[None], np.array([len(tokens)]))
