@@ -4,11 +4,16 @@
 
 #include "cpu/lorentz_math-inl.h"
 
+constexpr int kAhead = 4096;  // bytes: the page that no hardware prefetcher has begun
+
 template <class T>
 void sums(const T* x, const T* y, int64_t dim, double* out) {
   D xx[4] = {}, yy[4] = {}, xy[4] = {};
   int64_t i = 0;
   for (; i + 4 * kDoubles <= dim; i += 4 * kDoubles) {
+    // Rows are read one after the other, so this is mostly the next pair.
+    _mm_prefetch(reinterpret_cast<const char*>(x + i) + kAhead, _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(y + i) + kAhead, _MM_HINT_T0);
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) {
       const D a = widened(x + i + u * kDoubles), b = widened(y + i + u * kDoubles);
