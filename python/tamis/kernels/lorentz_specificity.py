@@ -87,8 +87,9 @@ def specificity(
 
     Products are float32, angles float32 with ill-conditioned pairs redone in float64 (all pairs,
     where there are fewer than 48 references), sums float64 over the references in their order: the
-    same bits for any number of threads and any split of the rows. Means are within 1e-6 rad (see cpp/include/tamis/lorentz.h). float16 rows are multiplied
-    as they are. Memory: the references as float32, and 192 rows a thread.
+    same bits for any number of threads and any split of the rows. Means are within 1e-6 rad (the
+    derivation is in cpp/include/tamis/lorentz.h). float16 rows are multiplied as they are. Memory:
+    the references as float32, and 192 rows a thread.
 
     Args:
         rows: (n, d) the rows to score, see `radii`; read in blocks.
@@ -157,9 +158,7 @@ def _statistics(
     else:
         error = np.full(len(mean), np.nan)
     entailed = np.where(marked(state), np.nan, sums[3] / count)
-    return Specificity(
-        mean, error, entailed, sums[2] / count, state, reference_state, redone
-    )
+    return Specificity(mean, error, entailed, sums[2] / count, state, reference_state, redone)
 
 
 def _paper_sums(
