@@ -14,9 +14,6 @@ from tests.cli.command import Outcome, call
 from tests.embed.small import encoded, fingerprint, picture, write_pool
 from tests.filters.tmars.masked import ExactProjection
 
-from tamis.cli import main
-from tamis.cli.show import app as show
-
 pytest.importorskip("rapidocr_onnxruntime", reason="carries the detector's weights")
 
 WORDS = ["BIG SALE", "", "HOTEL", "OPEN", "", "EXIT", "NO ENTRY"]
@@ -27,8 +24,6 @@ SCORE = ["--batch-size", 8, "--rows-per-unit", 3, "--side-len", 160, "--model", 
 def _small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights are another test's business."""
     monkeypatch.setattr("tamis.embed.models.open_encoder", lambda *_, **__: ExactProjection())
-    if not any(group.name == "show" for group in main.app.registered_groups):
-        main.app.add_typer(show, name="show")
 
 
 def sign(words: str) -> bytes:
@@ -104,6 +99,17 @@ def test_parts_score_what_they_detected(pool: Path, tmp_path: Path) -> None:
     assert fingerprint(damaged) == fingerprint(whole)
 
 
+def test_parts_of_other_sizes_are_refused(pool: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert score(pool, run, "-q", "--part", "2/2").code == 0
+    step = run / "scores/tmars"
+    step.rename(tmp_path / "aside")
+    options = ["--batch-size", 8, "--side-len", 160, "--model", "demo", "--rows-per-unit", 2]
+    done = call("score", "tmars", pool, "--out", run, *options, "--part", "2/2", "-q")
+    assert done.code == 2
+    assert "the masks of rows 0 to 2 are not in" in done.told
+
+
 def test_masks_made_elsewhere(pool: Path, tmp_path: Path) -> None:
     assert score(pool, tmp_path / "run", "-q").code == 0
     made = tmp_path / "run/masks/text/masks.parquet"
@@ -155,6 +161,9 @@ def test_bad_rows_are_told(pool: Path, tmp_path: Path) -> None:
         (["--ring", "-1"], "expected a ring from 0 to 10"),
         (["--detector", "magic"], "expected a detector"),
         (["--detector", "/nowhere/net.onnx"], "net.onnx"),
+        (["--detector", "fast:tiny"], "fast:tiny needs weights"),
+        (["--post", "paper"], "the detector ppocr has no post"),
+        (["--enlarge", "-1"], "enlarge"),
         (["--masks", "/nowhere/masks.parquet"], "/nowhere/masks.parquet"),
         (["--masks", ".."], "expected a plain name for the masks"),
         (["--part", "3/2"], "expected a part I/N"),

@@ -32,8 +32,8 @@ def tmars(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="What finds text, ppocr, PATH.onnx or fast:tiny; default: what made RUN's masks, "
-            "else ppocr.",
+            help="What finds text: ppocr, PATH.onnx, fast:tiny or fast:base; default: what made "
+            "RUN's masks, else ppocr.",
             rich_help_panel=TEXT,
         ),
     ] = None,
@@ -42,6 +42,21 @@ def tmars(
         typer.Option(
             help="Pixels of the long side of what the detector sees.", rich_help_panel=TEXT
         ),
+    ] = None,
+    enlarge: Annotated[
+        float | None,
+        typer.Option(
+            help="How many times larger it may see a smaller image; 1 by default.",
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
+    detector_weights: Annotated[
+        Path | None,
+        typer.Option(help="The file of FAST's weights.", rich_help_panel=TEXT),
+    ] = None,
+    post: Annotated[
+        str | None,
+        typer.Option(help="FAST's rules: doctr (the default) or paper.", rich_help_panel=TEXT),
     ] = None,
     masks: Annotated[
         str,
@@ -147,6 +162,7 @@ def tmars(
     share = None if part is None else parse_part(part)
     samples = open_samples(noted_pool(pool, out), image=image, text=text, ids=ids)
     encoder = open_encoder(model, weights=weights, device=device, precision=precision)
+    told = {"side": side_len, "enlarge": enlarge, "weights": detector_weights, "post": post}
     busy = default_workers(encoder.recipe().get("device"))
     with nullcontext(Quiet()) if quiet or as_json else Bars() as progress:
         return open_tmars(
@@ -154,7 +170,7 @@ def tmars(
             out,
             encoder,
             detector=detector,
-            detector_options={} if side_len is None else {"side": side_len},
+            detector_options={key: value for key, value in told.items() if value is not None},
             device=device,
             masks=masks,
             coordinates=coordinates,  # type: ignore[arg-type]
