@@ -17,9 +17,8 @@ from tamis.kernels.lorentz import (
     exterior_angle,
     half_aperture,
     inner,
-    lift,
-    log_map,
 )
+from tamis.kernels.lorentz_maps import lift, log_map
 from tamis.kernels.lorentz_rows import LARGEST_RADIUS, STATES, Kind, Mode, Radii, radii
 from tamis.kernels.lorentz_specificity import Specificity, specificity
 
