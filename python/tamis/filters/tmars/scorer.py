@@ -77,6 +77,36 @@ class Tmars(Scorer):
     Raises:
         PoolError: the pool lacks images or captions.
         ValueError: the encoder has no common space of images and texts, or an unknown filling.
+
+    Example:
+        A red picture with a white label, its mask, and a toy encoder of the mean colour::
+
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import pyarrow.parquet as pq
+        >>> from tamis.data.samples import open_samples
+        >>> from tamis.filters.tmars.masks_reader import open_masks
+        >>> from tamis.score.job import run_scorer
+        >>> class Toy:
+        ...     name, dims, buckets = "toy", {"image": 3, "text": 3}, (1,)
+        ...     recipe = staticmethod(dict)
+        ...     prepare_image = staticmethod(lambda image: np.asarray(image.resize((1, 1))))
+        ...     encode_images = staticmethod(lambda batch: batch[:, 0, 0] / 255)
+        ...     prepare_texts = staticmethod(lambda texts: [[np.zeros(1, int)] for _ in texts])
+        ...     encode_texts = staticmethod(lambda tokens, _: np.eye(3)[tokens[:, 0]])
+        >>> image = Image.new("RGB", (40, 40), "red")
+        >>> image.paste("white", (10, 10, 30, 30))
+        >>> Path("pool").mkdir()
+        >>> image.save("pool/a.png")
+        >>> _ = Path("pool/a.txt").write_text("red")
+        >>> square = [10.0, 10, 30, 10, 30, 30, 10, 30]
+        >>> pq.write_table(pa.table({"id": ["a"], "polygons": [[square]]}), "masks.parquet")
+        >>> pool = open_samples("pool")
+        >>> scorer = Tmars(pool, open_masks("masks.parquet", pool.ids()), Toy(), batch_size=1)
+        >>> _ = run_scorer(scorer, "run")
+        >>> found = pq.read_table("run/scores/tmars/scores.parquet").to_pylist()[0]
+        >>> found["tmars"], found["tmars_clip"] < 0.95, found["tmars_text_area"]
+        (1.0, True, 0.25)
     """
 
     def __init__(
