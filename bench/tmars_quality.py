@@ -22,15 +22,17 @@ def quality(options: argparse.Namespace) -> bool:
     reader = Reader()
     finder = open_detector("ppocr")
     print(f"{'labelled drawings':24} {'recall':>8} {'far':>8}   read before, and after each fill")
-    for height in (None, *HEIGHTS):
+    fine = True
+    for height in (None,) if options.quick else (None, *HEIGHTS):
         cases = [labelled(number, height) for number in range(min(options.images, 64))]
         regions = detect_images(finder, [case.image for case in cases])
         figures = [_judged(case, its, reader) for case, its in zip(cases, regions, strict=True)]
         recall, far, *read = np.mean(figures, axis=0)
+        fine &= height is not None or bool(recall > 0.9 and max(read[1:]) < 0.1)
         told = ", ".join(f"{kind} {share:.3f}" for kind, share in zip(FILLS, read[1:], strict=True))
         what = "16 to 36 px" if height is None else f"{height} px"
         print(f"{what:24} {recall:8.4f} {far:8.4f}   {read[0]:.3f}: {told}")
-    bare = bare_drawings()
+    bare = bare_drawings()[:: 8 if options.quick else 1]
     found = detect_images(finder, bare)
     areas = np.array(
         [fill_text(np.asarray(d), f.polygons).area for d, f in zip(bare, found, strict=True)]
@@ -39,7 +41,7 @@ def quality(options: argparse.Namespace) -> bool:
         f"{len(bare)} drawings without words: {areas.mean():.1%} of their pixels masked, "
         f"{(areas > 0).mean():.0%} of them have a region"
     )
-    return True
+    return fine
 
 
 def _judged(case: Any, regions: Any, reader: Any) -> list[float]:
