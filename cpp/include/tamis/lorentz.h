@@ -27,16 +27,19 @@
 //   so to first order |error| <= kappa eps, kappa = a (|1 - g t| + s^2 t) / (s rho^2); second order
 //   terms are below kappa eps too, as s^2 > eps there. Pairs with kappa eps > 1e-8, or a distance
 //   whose cosh loses more than 1e-8 of its cosh - 1, go to the formulas above, with h, u_x + u_y
-//   and D summed from differences of elements. These err by less than 1e-12 (1 + r) of h and D:
-//   angles within 1e-7 rad, distances within 1e-7 of their value.
+//   and D summed from differences of elements. h errs by less than 1e-15, D by less than 1e-15 of
+//   its value where no radius is clamped: angles are within 1e-6 rad, and distances within 1e-6 of
+//   their value, for points that coincide or are 1e-6 or more (relative to |x|) apart, up to the
+//   largest radius.
 //   All pairs (angles, energies) and specificity. g comes from float32 products summed 64 at a
 //   time: |error of g| <= eps32 = (min(d, 64) + ceil(d / 64) + 8) 2^-24 always, about 1e-7 in
 //   practice. A single angle then errs by kappa eps32 + 3e-7, and kappa has no limit where points
 //   nearly coincide. Pairs with kappa > kIllConditioned are therefore computed as paired ones, and
 //       |error of one angle| <= kIllConditioned eps32 + 3e-7 <= 3.9e-5 rad  (d = 512)
-//   is the proven bound, 1e-6 what is seen. The errors of a row's references are independent
-//   but for the rounding of the row's own norm and radius (2e-7): means over 48 references or more
-//   are within 1e-6 rad. Means over fewer are sums of paired energies.
+//   to first order; 4e-6 is the most that was seen. The errors of a row's references are
+//   independent but for the rounding of the row's own norm and radius (2e-7): means over 48
+//   references or more are within 1e-6 rad (6e-7 is the most that was seen). Means over fewer are
+//   sums of paired energies.
 #pragma once
 
 #include "tamis/array.h"

@@ -144,9 +144,9 @@ def exterior_angle(
     pi, and a coincident point at 0.
 
     Paired angles are within 1e-6 rad for radii from 1e-6 to 11. All pairs come from float32
-    products: 1e-6 rad in practice, and never off by more than 8 eps + 3e-7 with eps = (min(d, 64) +
-    ceil(d / 64) + 8) 2^-24; ill-conditioned pairs are computed as paired ones (the derivation is in
-    cpp/include/tamis/lorentz.h).
+    products: within 8 eps + 3e-7 to first order, eps = (min(d, 64) + ceil(d / 64) + 8) 2^-24 (4e-6
+    is the most that was seen); ill-conditioned pairs are computed as paired ones. The derivation is
+    in cpp/include/tamis/lorentz.h.
 
     Args:
         apex: (n, d) rows, see `distance`.
