@@ -13,7 +13,7 @@ from tamis import lorentz
 KINDS = ("tangent", "space", "lorentz", "poincare")
 RADII = (1e-6, 1e-3, 0.1, 0.1987, 0.5, 1.0, 3.0, 6.0, 9.0, 11.0)
 ANGLES = (0.0, 1e-7, 1e-3, 1e-2, 0.3, 1.3, np.pi / 2, 2.5, np.pi - 1e-3, np.pi)
-FACTORS = (1.0, 1.001, 0.999, 1.01, 0.99, 1.5, 0.3)
+FACTORS = (1.0, 1.000001, 1.001, 0.999, 1.01, 0.99, 1.5, 0.3)
 TOLERANCE = 1e-6
 mp = mpmath.mp
 
@@ -110,3 +110,12 @@ def test_pairs_over_the_whole_range(
         np.testing.assert_allclose(aper, truth[3], rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(energy, truth[2] - truth[3], rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(np.diag(every), truth[2][:50], rtol=0, atol=5e-6)
+
+
+def test_the_distance_of_points_that_hardly_differ() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 8)) / 4
+    for factor in (1 + 1e-9, 1 - 1e-12, 1 + 1e-14):
+        y = x * factor
+        found = lorentz.distance(x, y)
+        truth = [float(exact(a, b, "tangent", 1.0)[1]) for a, b in zip(x, y, strict=True)]
+        np.testing.assert_allclose(found, truth, rtol=TOLERANCE if factor != 1 + 1e-14 else 0.05)

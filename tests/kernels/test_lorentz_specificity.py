@@ -150,6 +150,16 @@ def test_rows_and_references_at_the_origin() -> None:
     assert (lorentz.specificity(np.zeros((1, 8)), references, apex="rows").entailed == 1).all()
 
 
+@pytest.mark.parametrize("apex", ["references", "rows"])
+@pytest.mark.parametrize("m", [1, 2, 47])
+def test_few_references_leave_no_error_to_average(m: int, apex: Any) -> None:
+    rows, references = cloud(40, 64, 1), cloud(m, 64, 2)
+    found = lorentz.specificity(rows, references, apex=apex)
+    expected = energies(rows, references, apex)
+    np.testing.assert_allclose(found.mean, expected.mean(axis=1), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(found.entailed, (expected <= 0).mean(axis=1))
+
+
 def test_one_reference_has_no_standard_error() -> None:
     found = lorentz.specificity(cloud(4, 5, 1), cloud(1, 5, 2))
     assert np.isnan(found.standard_error).all() and not np.isnan(found.mean).any()
