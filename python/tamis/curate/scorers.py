@@ -206,12 +206,15 @@ class TmarsOptions(Options):
     weights: Path | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     detector: str | None = None
+    detector_weights: Path | None = None
     side_len: int | None = Field(default=None, ge=32)
+    enlarge: float | None = Field(default=None, ge=1)
+    post: str | None = None
     masks: str = "text"
     coordinates: Literal["pixels", "square512"] = "pixels"
     fill: Literal["ring-mean", "box-mean", "image-mean", "inpaint"] = "ring-mean"
     region: Literal["polygon", "box"] = "polygon"
-    ring: float = Field(default=0.25, gt=0)
+    ring: float = Field(default=0.25, ge=0, le=10)
     batch_size: int = Field(default=64, ge=1)
 
     @property
@@ -233,7 +236,7 @@ class TmarsOptions(Options):
             place.run,
             encoder,
             detector=self.detector,
-            detector_options={} if self.side_len is None else {"side": self.side_len},
+            detector_options=self._detection(place),
             device=place.device,
             masks=place.named(self.masks) if is_path(self.masks) else self.masks,
             coordinates=self.coordinates,
@@ -245,13 +248,27 @@ class TmarsOptions(Options):
             name=name,
         )
 
+    def _detection(self, place: Place) -> dict[str, Any]:
+        weights = self.detector_weights
+        given = {
+            "side": self.side_len,
+            "enlarge": self.enlarge,
+            "post": self.post,
+            "weights": None if weights is None else place.file(weights),
+        }
+        return {option: value for option, value in given.items() if value is not None}
+
 
 class SieveOptions(Options):
     """`tamis score sieve`; captions are made first."""
 
     captioner: str = "labels"
     captions: int = Field(default=8, ge=1)
+    weights: Path | None = None
+    transform: Literal["clip", "model"] | None = None
     seed: int | None = None
+    top_p: float | None = None
+    top_k: int | None = None
     encoder: str = "sentence:all-MiniLM-L6-v2"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     mode: Literal["sieve", "word", "none"] = "sieve"
@@ -269,9 +286,13 @@ class SieveOptions(Options):
         from tamis.filters.sieve.scorer import Sieve
         from tamis.filters.sieve.scorer_captions import CaptionStep
 
-        drawn: dict[str, Any] = {} if self.seed is None else {"seed": self.seed}
+        given = self.model_dump(include={"transform", "seed", "top_p", "top_k"}, exclude_none=True)
         captioner = open_captioner(
-            self.captioner, device=place.device, precision=self.precision, **drawn
+            self.captioner,
+            weights=None if self.weights is None else place.file(self.weights),
+            device=place.device,
+            precision=self.precision,
+            **given,
         )
         step = CaptionStep(
             place.samples,

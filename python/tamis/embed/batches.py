@@ -60,12 +60,15 @@ class Block:
 def blocks(
     pool: SamplePool,
     units: Sequence[Unit],
-    encoder: Encoder,
+    encoder: Encoder | None,
     sides: frozenset[Side],
     batch_size: int,
     workers: ImageWorkers | None,
 ) -> Generator[Block, None, None]:
-    """Read, decode and tokenise units, block by block; images are decoded well ahead."""
+    """Read, decode and tokenise units, block by block; images are decoded well ahead.
+
+    Texts are tokenised by the encoder; without one they are left alone.
+    """
     outstanding = workers.workers * IMAGES_PER_TASK if workers is not None else 0
     depth = 1 + -(-outstanding // batch_size)
     waiting: deque[tuple[Block, list[Future[Prepared]]]] = deque()
@@ -82,7 +85,7 @@ def _begin(
     pool: SamplePool,
     unit: Unit,
     start: int,
-    encoder: Encoder,
+    encoder: Encoder | None,
     sides: frozenset[Side],
     batch_size: int,
     workers: ImageWorkers | None,
@@ -105,7 +108,7 @@ def _begin(
         }
     if workers is not None and "image" in sides:
         results = workers.submit([sample.image for sample in samples])
-    if "text" in sides:
+    if "text" in sides and encoder is not None:
         block.pieces = _pieces(encoder, samples, start, block.reasons["text"])
     return block, results
 

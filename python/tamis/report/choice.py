@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tamis.data.id_index import IdIndex
 from tamis.data.ids import Ids
 from tamis.errors import PoolError
-from tamis.kernels.sample import keys
+from tamis.kernels.sample import SHOWN, keys
 
 if TYPE_CHECKING:
     from tamis.data.samples import SamplePool
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Order: TypeAlias = Literal["random", "lowest", "highest"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-SHOWN: Final = 8
-"""The purpose of the random keys, see :mod:`tamis.kernels.sample`."""
 _WHOLE_FILE = 1 << 62
 
 

@@ -187,7 +187,7 @@ class _Job:
             coming = blocks(
                 self._pool,
                 units,
-                None,  # type: ignore[arg-type]
+                None,
                 frozenset({"image"}),
                 batch_size,
                 images,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis.embed.demo import _image_net, on_white_square
+from tamis.embed.demo import image_net, on_white_square
 from tamis.embed.device import Device
 from tamis.embed.weights import weights_hash
 from tamis.errors import require
@@ -39,7 +39,7 @@ class LabelCaptioner:
     def __init__(self) -> None:
         self.prepare_image = on_white_square
         self._device = Device("cpu", "fp32")
-        self._network = _image_net()
+        self._network = image_net()
         self._hash = weights_hash(self._network)
         names = require("open_clip.zero_shot_metadata", extra="demo").IMAGENET_CLASSNAMES
         self._captions = [TEMPLATE.format(name) for name in names]

@@ -52,7 +52,7 @@ def open_detector(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if detector.startswith(FAST):
         if weights is None:
-            raise ValueError(f"{detector} needs weights: name docTR's file with --weights")
+            raise ValueError(f"{detector} needs weights: name docTR's file with --detector-weights")
         _refuse(detector, options, "enlarge")
         from tamis.filters.tmars.fast import FastDetector
 
