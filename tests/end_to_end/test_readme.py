@@ -35,9 +35,30 @@ def commands(heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "heading", ["I have DataComp metadata", "I have webdataset tars", "I have embeddings only"]
+    ("heading", "before", "written"),
+    [
+        (
+            "I have DataComp metadata",
+            None,
+            ["subset.npy", "subset.npy.json", "kept/00000.parquet"],
+        ),
+        ("I have webdataset tars", None, ["run/subset.npy", "filtered/00000000.tar"]),
+        ("I have embeddings only", None, ["run/subset.parquet", "subset.parquet"]),
+        ("T-MARS: text in images", None, ["run/subset.npy", "sheet.png"]),
+        (
+            "SIEVE: captions that a model writes",
+            "I have webdataset tars",
+            ["run/subset.npy", "sheet.png"],
+        ),
+    ],
 )
-def test_a_section_runs(heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_section_runs(
+    heading: str,
+    before: str | None,
+    written: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     pool = REPOSITORY / "examples" / "pool"
     shutil.copytree(pool / "metadata", "metadata")
@@ -47,12 +68,9 @@ def test_a_section_runs(heading: str, tmp_path: Path, monkeypatch: pytest.Monkey
     Path("shards/00000.tar").write_bytes(tar[:end] + bytes(1024))
     rng = np.random.default_rng(0)
     np.save("rows.npy", rng.standard_normal((300, 16)).astype(np.float32))
-    for command in commands(heading):
+    # What an earlier section embeds, a later one uses.
+    earlier = [] if before is None else commands(before)[:1]
+    for command in [*earlier, *commands(heading)]:
         outcome = call(*command)
         assert outcome.code == 0, (command, outcome.err)
-    written = {
-        "I have DataComp metadata": ["subset.npy", "subset.npy.json", "kept/00000.parquet"],
-        "I have webdataset tars": ["run/subset.npy", "filtered/00000000.tar"],
-        "I have embeddings only": ["run/subset.parquet", "subset.parquet"],
-    }
-    assert all(Path(name).stat().st_size for name in written[heading])
+    assert all(Path(name).stat().st_size for name in written)
