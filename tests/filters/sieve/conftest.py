@@ -27,6 +27,8 @@ def _guarded_workers() -> Iterator[None]:
         before = os.environ.get("PYTHONPATH")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(GUARD), *([before] if before else [])]))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        # Where the library is imported already, which reads the variable but once.
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         yield
 
 
