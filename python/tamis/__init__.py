@@ -1,5 +1,6 @@
 """tamis: turn a noisy pool of pairs, texts or embeddings into the subset worth training on."""
 
+from tamis import lorentz
 from tamis._info import info, version
 from tamis.filters.semdedup import SemDeDup
 from tamis.kernels.assign import assign
@@ -19,6 +20,7 @@ __all__ = [
     "canonical",
     "info",
     "kmeans",
+    "lorentz",
     "max_cosine",
     "pairs_above",
 ]

@@ -52,7 +52,8 @@ class Sheet:
         >>> sheet = Sheet(["image", "caption"], side=64)
         >>> sheet.add([Image.new("RGB", (200, 100), "red"), ["0.31", "a red rectangle"]])
         >>> sheet.save("sheet.png")
-        >>> Image.open("sheet.png").width
+        >>> with Image.open("sheet.png") as drawn:
+        ...     drawn.width
         152
     """
 
