@@ -77,7 +77,7 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
         wait_until_gone(process.pid)
-    assert kills > 4 and n_done(out) >= 8
+    assert kills > 2 and n_done(out) >= 8
     process = start(tmp_path / "pool", out, 0)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")

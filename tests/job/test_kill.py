@@ -43,6 +43,11 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, err
 
 
+def recorded(journal: Path) -> int:
+    """Units that are recorded as done."""
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
     """The files of a run that was left alone, and the seconds it took."""
@@ -64,13 +69,18 @@ def test_kill_at_random_moments(unbroken: tuple[dict[str, bytes], float], tmp_pa
     stopped_after = set()
     while kills < KILLS:
         out = tmp_path / f"run{ended}"
+        journal = out / "units.jsonl"
+        begun = recorded(journal)
         process = start(out, PAUSE)
-        time.sleep(moments.uniform(0, 0.3 * seconds))
+        # Some are killed at once, the others once they have got somewhere, however slow that is.
+        further = begun + moments.choice((0, 0, 1, 2, 4, 8))
+        while process.poll() is None and recorded(journal) < further:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.05 * seconds))
         process.send_signal(signal.SIGKILL)
         code, err = end(process)
         if code == -signal.SIGKILL:
             kills += 1
-            journal = out / "units.jsonl"
             stopped_after.add(len(journal.read_bytes()) if journal.exists() else -1)
             continue
         assert (code, err) == (0, "")
