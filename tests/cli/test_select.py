@@ -223,3 +223,13 @@ def test_markup_in_an_expression_is_text(tmp_path: Path) -> None:
     outcome = call("select", tmp_path / "t.parquet", '`[red]` > 3 & b != "[/bold]"')
     assert outcome.code == 0
     assert "[red]" in outcome.out and "[/bold]" in outcome.out
+
+
+def test_a_threshold_without_deduplication(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pool = Path(__file__).parents[2] / "examples" / "pool" / "metadata"
+    score = ["score", "clip", pool, "--image", "lite0_minilm_img", "--text", "minilm_txt"]
+    assert call(*score, "--out", run, "--quiet").code == 0
+    outcome = call("select", run, "--eps", 0.1)
+    assert outcome.code == 2
+    assert "holds no scores of SemDeDup; run tamis dedup first" in outcome.told

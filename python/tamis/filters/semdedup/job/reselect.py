@@ -16,6 +16,8 @@ from tamis.filters.semdedup.job.stages import load_recall
 from tamis.filters.semdedup.select import select
 from tamis.run.accounting import check_accounting
 from tamis.run.directory import RunDirectory
+from tamis.run.manifest import MANIFEST
+from tamis.run.pool_link import pool_of
 
 
 def reselect(
@@ -40,6 +42,10 @@ def reselect(
         RunError: no finished run with scores is there.
         ValueError: none or more than one of the three, or one out of range.
     """
+    if not (Path(run) / MANIFEST).exists() and pool_of(run) is not None:
+        raise RunError(
+            f"{run} holds no scores of SemDeDup; run tamis dedup first, or select by an expression"
+        )
     directory = RunDirectory.read(run)
     path = directory.path / SCORES_FILE
     if not path.exists():
