@@ -309,6 +309,7 @@ def test_models_that_cannot_be_used(broken: Path) -> None:
         ({"max_tokens": 4, "min_tokens": 0}, "above the 4 tokens of the prompt"),
         ({"max_tokens": 33}, "max_tokens of at most 32, the model's own limit"),
         ({"repetition_penalty": 0.0}, "repetition penalty above 0"),
+        ({"repetition_penalty": float("nan")}, "expected a repetition penalty above 0, got nan"),
         ({"transform": "none"}, "--transform clip or model"),
         ({"images_per_pass": 0}, "images per pass of 1 or more"),
     ],

@@ -117,6 +117,9 @@ def test_stored_rows_that_do_not_fit() -> None:
         closest_stored(rows(2), rows(3), [0, 1, 4])
     with pytest.raises(ValueError, match="ascending"):
         closest_stored(rows(2), rows(3), [0, 4, 3])
+    for bounds in ([1, 2, 3], []):
+        with pytest.raises(ValueError, match="begin at 0"):
+            closest_stored(rows(2), rows(3), bounds)
 
 
 def test_a_row_depends_on_its_own_text_alone() -> None:

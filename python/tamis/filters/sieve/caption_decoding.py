@@ -62,7 +62,7 @@ class Decoding:
                 f"expected 0 <= min_tokens <= max_tokens, got {self.min_tokens} and "
                 f"{self.max_tokens}"
             )
-        if self.repetition_penalty <= 0:
+        if not self.repetition_penalty > 0:
             raise ValueError(
                 f"expected a repetition penalty above 0, got {self.repetition_penalty}"
             )

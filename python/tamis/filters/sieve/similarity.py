@@ -189,10 +189,12 @@ def closest_stored(
         [0.6, 0.0]
     """
     bounds = np.ascontiguousarray(offsets, np.int64)
+    if not len(bounds) or bounds[0] != 0:
+        raise ValueError("expected offsets that begin at 0")
     sizes = [len(rows) for rows in (alts, captions) if isinstance(rows, np.ndarray)]
     if isinstance(alts, np.ndarray) and len(bounds) != len(alts) + 1:
         raise ValueError(f"expected {len(alts) + 1} offsets, got {len(bounds)}")
-    if isinstance(captions, np.ndarray) and (len(bounds) < 1 or bounds[-1] != sizes[-1]):
+    if isinstance(captions, np.ndarray) and bounds[-1] != sizes[-1]:
         raise ValueError(f"expected offsets that end at {sizes[-1]}, the number of captions")
     n_rows = len(bounds) - 1
     found = Closest(np.empty(n_rows), np.empty(n_rows, np.int64), np.empty(n_rows))
