@@ -121,6 +121,11 @@ QUERY = "text_decoder.bert.encoder.layer.1.crossattention.self.query.weight"
         ({"visual_encoder.pos_embed": torch.ones(1, 20, 16)}, "position_embedding of shape"),
         ({"visual_encoder.blocks.0.adapter.weight": torch.ones(1)}, "unknown weight visual_enc"),
         ({"text_decoder.extra": torch.ones(1)}, "has the unknown text_decoder.extra"),
+        ({"visual_encoder.pos_embed": torch.ones(1, 0, 16)}, r"has shape \(1, 0, 16\)"),
+        (
+            {"visual_encoder.blocks.99999999.norm1.bias": torch.ones(16)},
+            r"lacks vision_model\.encoder\.layers\.2",
+        ),
         ({NORM: "text"}, "to be a tensor of floats"),
         ({NORM: torch.ones(16, dtype=torch.long)}, "to be a tensor of floats"),
         (

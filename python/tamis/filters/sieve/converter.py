@@ -167,7 +167,7 @@ def _config(weights: Mapping[str, Any], words: Any, head_width: int, checkpoint:
     def shape(name: str, dimensions: int) -> tuple[int, ...]:
         if name not in weights:
             raise ValueError(f"{checkpoint}: no weight {name}; expected a BLIP captioner")
-        if weights[name].ndim != dimensions:
+        if weights[name].ndim != dimensions or 0 in weights[name].shape:
             raise ValueError(f"{checkpoint}: {name} has shape {tuple(weights[name].shape)}")
         return tuple(weights[name].shape)
 
@@ -206,8 +206,9 @@ def _config(weights: Mapping[str, Any], words: Any, head_width: int, checkpoint:
 
 
 def _layers(weights: Mapping[str, Any], pattern: str) -> int:
+    # Counted: a single name must not say how much is built.
     found = [re.match(pattern, name) for name in weights]
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    return len({match[1] for match in found if match})
 
 
 def _model(config: Any, weights: dict[str, Any], checkpoint: Path | str) -> Any:
