@@ -21,7 +21,7 @@ from tamis.errors import BadRowsError, ChangedError, PoolError
 from tamis.filters.sieve.caption_given import CaptionMembers, CaptionTable
 from tamis.filters.sieve.caption_store import CaptionStore
 from tamis.filters.sieve.captioner import NOT_GIVEN
-from tamis.filters.sieve.captioners import captioner_name, open_captioner
+from tamis.filters.sieve.captioners import open_captioner
 from tamis.filters.sieve.captions import run_captions, step_folder
 
 
@@ -94,12 +94,14 @@ def test_members_of_tars(tars: SamplePool, tmp_path: Path) -> None:
     assert list(zip(*read(tmp_path / "run"), strict=True)) == FROM_MEMBERS
     assert (summary["captioned"], summary["short"], summary["uncaptioned"]) == (4, 3, 5)
     assert summary["captioner"] == {"model": "given: members .caption.txt"}
-    assert captioner_name("members") == summary["name"] == "members"
+    assert summary["name"] == "members"
     assert {sample.text for unit in tars.units(9) for sample in tars.read(unit, ["text"])} == {
         "alt"
     }
     assert run(tars, tmp_path / "other", "members:TXT")["captioned"] == 9
     assert read(tmp_path / "other")[0] == [["alt"]] * 9
+    dotted = CaptionMembers(".caption.txt", Limits(text_bytes=100))
+    assert run(tars, tmp_path / "run", dotted) == summary  # the same captions
 
 
 def test_members_beside_metadata(tars: SamplePool, tmp_path: Path) -> None:
@@ -141,6 +143,7 @@ def not_utf8() -> pa.Array:
 
 TEXT_COLUMN = pa.array(["a", None, "", "nul\0"])
 LISTS = pa.array([["a", "b"], None, [], [None, "c", " "]])
+VIEW = getattr(pa, "string_view", pa.large_string)()  # since pyarrow 16
 EXPECTED_TEXTS = [["a"], [], [], []]
 EXPECTED_LISTS = [["a", "b"], [], [], ["c"]]
 
@@ -164,7 +167,6 @@ def test_columns_of_a_pool(column: pa.Array, expected: list[list[str]], tmp_path
     lists, reasons = read(tmp_path / "run")
     assert lists == expected
     assert [reason is not None for reason in reasons] == [not row for row in expected]
-    assert captioner_name("column:said") == "column-said"
     assert step_folder(tmp_path / "run", "column-said").is_dir()
 
 
@@ -211,14 +213,22 @@ def test_tables_are_joined_by_id(tars: SamplePool, tmp_path: Path) -> None:
     lists, reasons = read(tmp_path / "run")
     assert lists == [[f"{row} a", f"{row} b"] if row != 3 else [] for row in range(9)]
     assert reasons == [NOT_GIVEN if row == 3 else None for row in range(9)]
-    assert captioner_name(spec) == "parquet-tables"
-    assert captioner_name("parquet:a/b.parquet#said") == "parquet-b"
+    assert step_folder(tmp_path / "run", "parquet-tables").is_dir()
     assert run(tars, tmp_path / "run", f"{spec}#all_generated_caption_list")["captioned"] == 8
     with pytest.raises(PoolError, match="expected a column 'said'"):
         open_captioner(f"{spec}#said")
     pq.write_table(published(rows[16:]), tmp_path / "tables" / "1.parquet")
     with pytest.raises(ChangedError, match=r"given captions/1\.parquet"):
         run(tars, tmp_path / "run", spec)
+
+
+@pytest.mark.parametrize("kind", [VIEW, pa.list_(VIEW), pa.large_list(VIEW)])
+def test_tables_of_string_views(kind: pa.DataType, tars: SamplePool, tmp_path: Path) -> None:
+    texts: list[Any] = ["a", None] if kind == VIEW else [["a", None], None]
+    table = pa.table({"uid": [uid(1), uid(0)], "said": pa.array(texts, kind)})
+    pq.write_table(table, tmp_path / "given.parquet")
+    run(tars, tmp_path / "run", f"parquet:{tmp_path / 'given.parquet'}#said")
+    assert read(tmp_path / "run")[0] == [[], ["a"], *[[]] * 7]
 
 
 def test_captions_of_another_run(tars: SamplePool, tmp_path: Path) -> None:

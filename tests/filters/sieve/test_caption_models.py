@@ -16,7 +16,7 @@ from tests.filters.sieve.tiny_blip import SIDE, WORDS, save_tiny_blip, tiny_toke
 from tamis.data.samples import open_samples
 from tamis.filters.sieve.caption_models import ModelCaptioner
 from tamis.filters.sieve.caption_store import CaptionStore
-from tamis.filters.sieve.captioners import captioner_name, open_captioner
+from tamis.filters.sieve.captioners import open_captioner
 from tamis.filters.sieve.captions import run_captions
 
 SIZE = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
@@ -147,7 +147,7 @@ def test_a_step(folder: Path, tmp_path: Path) -> None:
     pool = open_samples(write_images(tmp_path / "pool", [picture(n, (40, 30)) for n in range(3)]))
     captioner = opened(folder, transform="model")
     run_captions(pool, tmp_path / "run", captioner, captions=2)
-    store = CaptionStore.open(tmp_path / "run", captioner_name(f"transformers:{folder}"))
+    store = CaptionStore.open(tmp_path / "run", f"transformers-{folder.name}")
     assert [len(row) for row in store.read(0, 3).to_lists()] == [2, 2, 2]
     assert store.recipe["captioner"]["model"] == f"transformers:{folder.name}"
 

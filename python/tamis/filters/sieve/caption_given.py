@@ -71,7 +71,7 @@ class CaptionMembers:
     """Members `KEY.caption.txt` of the pool's tars, a caption a line; blank lines are none.
 
     Args:
-        suffix: what follows the key.
+        suffix: what follows the key and a dot.
         limits: `text_bytes` caps a member.
     """
 
@@ -80,8 +80,9 @@ class CaptionMembers:
         suffix: str = MEMBER_SUFFIX,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        self.name = "members" if suffix == MEMBER_SUFFIX else short_name("members", suffix)
-        self._suffix = suffix.lower()
+        self._suffix = suffix.lower().lstrip(".")
+        usual = self._suffix == MEMBER_SUFFIX
+        self.name = "members" if usual else short_name("members", self._suffix)
         self._limits = limits
 
     def recipe(self) -> dict[str, Any]:

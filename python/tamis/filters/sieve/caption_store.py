@@ -41,12 +41,12 @@ class Captions:
     """The captions of n rows, laid end to end.
 
     Attributes:
-        texts: string (m,), the captions.
+        texts: large_string (m,), the captions.
         offsets: int64 (n + 1,); those of row i are offsets[i] .. offsets[i + 1] - 1.
         reasons: string (n,), why a row has none, else null.
     """
 
-    texts: pa.StringArray
+    texts: pa.LargeStringArray
     offsets: npt.NDArray[np.int64]
     reasons: pa.StringArray
 
@@ -61,7 +61,7 @@ class Captions:
         lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        return cls(lists.flatten(), offsets, reasons)
+        return cls(lists.flatten().cast(pa.large_string()), offsets, reasons)
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -180,10 +180,10 @@ class ShuffledColumn:
     """
 
     def __init__(self, column: ParquetColumn, n_rows: int) -> None:
-        self._type = column.arrow
+        self._type = _without_views(column.arrow)
         # Many short arrays: one would need offsets of 64 bits.
         self._blocks = [
-            column.read_arrow(start, min(start + GROUP_ROWS, n_rows))
+            column.read_arrow(start, min(start + GROUP_ROWS, n_rows)).cast(self._type)
             for start in range(0, n_rows, GROUP_ROWS)
         ]
 
@@ -201,16 +201,12 @@ class ShuffledColumn:
         return pa.concat_arrays(parts).take(pa.array(back))
 
 
-def read_captions(run: Path | str, name: str | None, ids: Ids, unit: Unit) -> Captions:
-    """Return the captions of one unit of a pool; see :meth:`CaptionStore.of` for many.
-
-    Args:
-        run: the run directory.
-        name: of the captions; None where there is one step only.
-        ids: of all rows of the pool.
-        unit: of the pool.
-    """
-    return CaptionStore.open(run, name).of(ids).read(unit)
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """The type, of plain texts where it is of string views, which pyarrow cannot take."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = _without_views(kind.value_type)
+        return kind if inner == kind.value_type else pa.large_list(inner)
+    return pa.large_string() if str(kind) == "string_view" else kind
 
 
 def _only_name(run: Path) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tamis.embed.device import Device
-from tamis.embed.encoder import short_name
 from tamis.filters.sieve.captioner import Captioner, GivenCaptions
 
 KINDS = (
@@ -47,19 +46,6 @@ def parse_captioner(spec: str) -> tuple[str, str]:
         if kind == word and bool(takes) == bool(name) and bool(colon) == bool(name):
             return kind, name
     raise ValueError(f"expected a captioner {', '.join(KINDS)}, got {spec!r}")
-
-
-def captioner_name(spec: str) -> str:
-    """Return what a captioner's captions are called, without loading it.
-
-    Example:
-        >>> captioner_name("labels"), captioner_name("blip:models/blip_14m")
-        ('labels', 'blip-blip_14m')
-    """
-    kind, name = parse_captioner(spec)
-    if kind == "parquet":
-        name = Path(name.rpartition("#")[0] or name).stem
-    return short_name(kind, Path(name).name) if name else kind
 
 
 def open_captioner(

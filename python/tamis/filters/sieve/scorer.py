@@ -178,7 +178,7 @@ class Sieve(Scorer):
         values = [
             score.astype(np.float32),
             best.mean.astype(np.float32),
-            texts.captions.take(pa.array(best.index, mask=best.index < 0)),
+            texts.captions.take(pa.array(best.index, mask=best.index < 0)).cast(pa.string()),
             unmasked.cosine.astype(np.float32),
         ]
         return Scores(dict(zip(self.schema.names, values, strict=True)), reasons)
@@ -196,14 +196,14 @@ class _Texts:
         different: every text that occurs, once.
         alt_index: int64 (n,), which of them a row's alt-text is.
         caption_index: int64 (m,), which of them a caption is.
-        captions: string (m,).
+        captions: large_string (m,).
         offsets: int64 (n + 1,), which captions are a row's; a row with a reason has none.
     """
 
     different: list[str]
     alt_index: Int64
     caption_index: Int64
-    captions: pa.StringArray
+    captions: pa.LargeStringArray
     offsets: Int64
 
     @classmethod
@@ -217,7 +217,7 @@ class _Texts:
         candidates = captions.texts.take(pa.array(kept))
         offsets = np.zeros(len(alts) + 1, np.int64)
         np.cumsum(np.bincount(rows[kept], minlength=len(alts)), out=offsets[1:])
-        texts = [pa.array(alts, pa.large_string()), candidates.cast(pa.large_string())]
+        texts = [pa.array(alts, pa.large_string()), candidates]
         different, index = _different(pa.concat_arrays(texts))
         return cls(different, index[: len(alts)], index[len(alts) :], candidates, offsets)
 
