@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_the_table_has_every_row_in_order(pool: Path, tmp_path: Path) -> None:
 def test_the_table_does_not_depend_on_the_units(
     pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "GROUP_ROWS", 20)
+    monkeypatch.setattr(table, "UNITS", replace(table.UNITS, group_rows=20))
     for rows_per_unit in (1, 7, 1000):
         run_scorer(FirstElement(pool), tmp_path / str(rows_per_unit), rows_per_unit=rows_per_unit)
     one, seven, all_rows = (

@@ -109,7 +109,7 @@ def _all_done(step: RunDirectory, units: Sequence[Unit]) -> bool:
 
 
 def _score(scorer: Scorer, step: RunDirectory, units: Sequence[Unit], progress: Progress) -> None:
-    from tamis.score.table import unit_file, unit_table
+    from tamis.score.table import UNITS, unit_table
 
     ids = scorer.ids()
     with progress.stage("scoring", sum(unit.n_rows for unit in units), "rows") as advance:
@@ -117,21 +117,21 @@ def _score(scorer: Scorer, step: RunDirectory, units: Sequence[Unit], progress: 
             if not step.done(STAGE, unit.name):
                 its_ids = ids.slice(unit.first_row, unit.first_row + unit.n_rows)
                 table = unit_table(its_ids, scorer.schema, scorer.score(unit))
-                step.commit(STAGE, unit.name, {unit_file(unit): table})
+                step.commit(STAGE, unit.name, {UNITS.file(unit): table})
             advance(unit.n_rows)
 
 
 def _spread(scorer: Scorer, step: RunDirectory, units: Sequence[Unit]) -> dict[str, Any]:
     from tamis.score.spread import spread
-    from tamis.score.table import REASON, read_units
+    from tamis.score.table import REASON, UNITS
 
-    return spread(lambda: read_units(step.path, units, [scorer.name, REASON]))
+    return spread(lambda: UNITS.read(step.path, units, [scorer.name, REASON]))
 
 
 def _join(
     scorer: Scorer, step: RunDirectory, units: Sequence[Unit], max_bad_fraction: float
 ) -> dict[str, Any]:
-    from tamis.score.table import joined, table_schema
+    from tamis.score.table import UNITS, table_schema
 
     summary = {
         "score": scorer.name,
@@ -141,7 +141,7 @@ def _join(
     _refuse(summary, max_bad_fraction, step.path)
     if not step.done(*RESULT):
         schema = table_schema(scorer.schema, scorer.ids())
-        files = {SCORES: joined(step.path, units, schema), SUMMARY: summary}
+        files = {SCORES: UNITS.joined(step.path, units, schema), SUMMARY: summary}
         step.commit(*RESULT, files)
     return summary
 

@@ -8,28 +8,22 @@ reading an id.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY, ids_digest
-from tamis.errors import RunError
-from tamis.run import atomic
+from tamis.run.unit_tables import UnitTables
 
 if TYPE_CHECKING:
-    from tamis.data.unit import Unit
     from tamis.score.scorer import Scores
 
 UID, REASON = "uid", "reason"
 NOT_A_NUMBER = "score is not a number"
-GROUP_ROWS = 1 << 17
-"""Rows of a row group of the joined table, whatever the units were."""
+UNITS = UnitTables("units", group_rows=1 << 17)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TYPES = (pa.float32(), pa.bool_(), pa.int32(), pa.string())
 
@@ -108,56 +102,3 @@ def _column(scores: Scores, column: pa.Field, n_rows: int) -> pa.Array:
             f"{array.type}"
         )
     return array
-
-
-def unit_file(unit: Unit) -> str:
-    """The unit's file, relative to the step."""
-    return f"units/{unit.name}.parquet"
-
-
-def read_units(
-    step: Path, units: Sequence[Unit], columns: list[str] | None = None
-) -> Iterator[pa.Table]:
-    """Yield the table of one unit after the other; None: all columns.
-
-    Raises:
-        RunError: a file is missing or damaged.
-    """
-    for unit in units:
-        path = step / unit_file(unit)
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                table = file.read(columns=columns, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise RunError(f"cannot read {path}: {error}; remove it and run again") from error
-        if len(table) != unit.n_rows:
-            raise RunError(f"{path}: expected {unit.n_rows} rows, it has {len(table)}; remove it")
-        yield table
-
-
-def joined(
-    step: Path, units: Sequence[Unit], schema: pa.Schema
-) -> Callable[[atomic.AtomicFile], None]:
-    """Writes the lines of all units as one table; holds a row group and a unit at a time."""
-
-    def write(file: atomic.AtomicFile) -> None:
-        with atomic.parquet_writer(file, schema) as writer:
-            for table in regrouped(read_units(step, units), GROUP_ROWS):
-                writer.write_table(table.cast(schema), row_group_size=GROUP_ROWS)
-
-    return write
-
-
-def regrouped(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Cut a stream of tables into tables of `rows` rows in one chunk; only the last is shorter."""
-    held: list[pa.Table] = []
-    n_held = 0
-    for table in tables:
-        held.append(table)
-        n_held += len(table)
-        while n_held >= rows:
-            whole = pa.concat_tables(held)
-            yield whole.slice(0, rows).combine_chunks()
-            held, n_held = [whole.slice(rows)], n_held - rows
-    if n_held:
-        yield pa.concat_tables(held).combine_chunks()

@@ -23,11 +23,9 @@ from tamis.filters.sieve.caption_table import (
     REASON,
     SUMMARY,
     TABLE,
-    joined,
-    read_units,
+    UNITS,
     step_folder,
     table_schema,
-    unit_file,
     unit_table,
 )
 from tamis.filters.sieve.captioner import Captioner, GivenCaptions, RowCaptions, row_keys
@@ -128,7 +126,7 @@ def run_captions(
         _refuse(summary, max_bad_fraction, run.path)
         if part is None and not run.done(*RESULT):
             schema = table_schema(pool.ids())
-            run.commit(*RESULT, {TABLE: joined(run.path, units, schema), SUMMARY: summary})
+            run.commit(*RESULT, {TABLE: UNITS.joined(run.path, units, schema), SUMMARY: summary})
         run.finish()
     return summary if part is None else {**summary, "part": list(part)}
 
@@ -225,7 +223,7 @@ class _Job:
 
     def _commit(self, unit: Unit, captions: RowCaptions) -> None:
         ids = self._ids.slice(unit.first_row, unit.first_row + unit.n_rows)
-        self._run.commit(STAGE, unit.name, {unit_file(unit): unit_table(ids, captions)})
+        self._run.commit(STAGE, unit.name, {UNITS.file(unit): unit_table(ids, captions)})
 
 
 def _is_usable(text: str) -> bool:
@@ -235,7 +233,7 @@ def _is_usable(text: str) -> bool:
 def _counts(run: RunDirectory, units: Sequence[Unit], asked: int) -> dict[str, Any]:
     by_length: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
-    for table in read_units(run.path, units):
+    for table in UNITS.read(run.path, units):
         by_length.update(pc.list_value_length(table.column(CAPTIONS)).to_pylist())
         reasons.update(table.column(REASON).drop_null().to_pylist())
     return {

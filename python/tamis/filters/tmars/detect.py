@@ -26,12 +26,10 @@ from tamis.filters.tmars.detector import Detector, found_in
 from tamis.filters.tmars.masks import (
     FOLDER,
     MASKS,
+    UNITS,
     Mask,
-    joined,
     masks_schema,
     masks_table,
-    read_units,
-    unit_file,
 )
 from tamis.filters.tmars.polygons import PolygonFault, Regions, clean
 from tamis.run.directory import RunDirectory
@@ -169,7 +167,7 @@ def _detect(
             unit = block.unit
             if len(masks) == unit.n_rows:
                 its_ids = ids.slice(unit.first_row, unit.first_row + unit.n_rows)
-                step.commit(STAGE, unit.name, {unit_file(unit): masks_table(its_ids, masks)})
+                step.commit(STAGE, unit.name, {UNITS.file(unit): masks_table(its_ids, masks)})
                 masks = []
             advance(len(block.prepared.arrays))
 
@@ -239,7 +237,7 @@ def _mask(found: Regions, width: int, height: int) -> Mask:
 def _counts(step: Path, units: Sequence[Unit]) -> dict[str, Any]:
     rows, with_text, regions = 0, 0, 0
     reasons: Counter[str] = Counter()
-    for table in read_units(step, units, ["scores", "reason"]):
+    for table in UNITS.read(step, units, ["scores", "reason"]):
         found = pc.list_value_length(table["scores"]).fill_null(0)
         rows += len(table)
         with_text += int(pc.sum(pc.greater(found, 0)).as_py() or 0)
@@ -271,5 +269,5 @@ def _join(
     step: RunDirectory, pool: SamplePool, units: Sequence[Unit], summary: Mapping[str, Any]
 ) -> None:
     if not step.done(*RESULT):
-        table = joined(step.path, units, masks_schema(pool.ids()))
+        table = UNITS.joined(step.path, units, masks_schema(pool.ids()))
         step.commit(*RESULT, {MASKS: table, SUMMARY: dict(summary)})

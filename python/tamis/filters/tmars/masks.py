@@ -17,25 +17,18 @@ is given if it is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY, ids_digest
-from tamis.errors import RunError
 from tamis.filters.tmars.polygons import Polygon, Regions
-from tamis.run import atomic
-from tamis.score.table import regrouped
-
-if TYPE_CHECKING:
-    from tamis.data.unit import Unit
+from tamis.run.unit_tables import UnitTables
 
 FOLDER = "masks"
 MASKS = "masks.parquet"
@@ -48,8 +41,7 @@ COLUMNS = pa.schema(
         ("reason", pa.string()),
     ]
 )
-GROUP_ROWS = 1 << 14
-"""Rows of a row group: what is read to get at one row."""
+UNITS = UnitTables(FOLDER, group_rows=1 << 14)  # what is read to get at one row
 
 
 @dataclass(frozen=True)
@@ -73,11 +65,6 @@ class Mask:
     def of(cls, width: int, height: int, regions: Regions) -> Mask:
         """The mask of an image in which these regions were found."""
         return cls(width, height, regions.polygons, regions.scores)
-
-
-def unit_file(unit: Unit) -> str:
-    """The unit's file, relative to the step."""
-    return f"{FOLDER}/{unit.name}.parquet"
 
 
 def masks_table(ids: Ids, masks: Sequence[Mask]) -> pa.Table:
@@ -117,39 +104,6 @@ def masks_schema(ids: Ids) -> pa.Schema:
 def id_name(ids: Ids) -> str:
     """The name of the column of ids."""
     return "uid" if ids.kind == "uid32" else "id"
-
-
-def read_units(
-    step: Path, units: Sequence[Unit], columns: list[str] | None = None
-) -> Iterator[pa.Table]:
-    """Yield the table of one unit after the other; None: all columns.
-
-    Raises:
-        RunError: a file is missing or damaged.
-    """
-    for unit in units:
-        path = step / unit_file(unit)
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                table = file.read(columns=columns, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise RunError(f"cannot read {path}: {error}; remove it and run again") from error
-        if len(table) != unit.n_rows:
-            raise RunError(f"{path}: expected {unit.n_rows} rows, it has {len(table)}; remove it")
-        yield table
-
-
-def joined(
-    step: Path, units: Sequence[Unit], schema: pa.Schema
-) -> Callable[[atomic.AtomicFile], None]:
-    """Writes the lines of all units as one table; holds a row group and a unit at a time."""
-
-    def write(file: atomic.AtomicFile) -> None:
-        with atomic.parquet_writer(file, schema) as writer:
-            for table in regrouped(read_units(step, units), GROUP_ROWS):
-                writer.write_table(table.cast(schema), row_group_size=GROUP_ROWS)
-
-    return write
 
 
 def _offsets(lengths: Sequence[int | None]) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tamis.errors import RunError
 from tamis.filters.tmars.detect import STAGE
 from tamis.filters.tmars.made import MaskColumns
-from tamis.filters.tmars.masks import COLUMNS, Mask, read_units, unit_file
+from tamis.filters.tmars.masks import COLUMNS, UNITS, Mask
 from tamis.run.manifest import load_manifest
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class DetectedMasks(MaskSource):
 
     def _table(self, unit: Unit) -> pa.Table:
         if self._kept is None or self._kept[0] != unit:
-            if not (self._step / unit_file(unit)).exists():
+            if not (self._step / UNITS.file(unit)).exists():
                 raise RunError(
                     f"the masks of rows {unit.first_row:,} to {unit.first_row + unit.n_rows - 1:,} "
                     f"are not in {self._step} yet; give every --part the same --rows-per-unit, or "
                     "let all parts detect before one scores"
                 )
-            self._kept = unit, next(read_units(self._step, [unit]))
+            self._kept = unit, next(UNITS.read(self._step, [unit]))
         return self._kept[1]
