@@ -71,6 +71,22 @@ def test_a_bow_tie_becomes_two_triangles_with_its_score() -> None:
     assert found.scores.tolist() == [0.5, 0.5]
 
 
+def test_tangles_that_would_take_minutes_are_refused() -> None:
+    tangle = np.random.default_rng(0).uniform(0, 60, (50, 2))
+    assert len(clean([tangle] * 2, [1, 1], WIDTH, HEIGHT).polygons) > 100
+    for many in ([tangle] * 9, [np.tile(tangle, (99, 1))], [tangle] * 999):
+        with pytest.raises(PolygonFault) as fault:
+            clean(many, [1] * len(many), WIDTH, HEIGHT)
+        assert fault.value.reason == polygons.TANGLED
+
+
+def test_corners_that_rounding_makes_one_are_one() -> None:
+    (found,) = clean([[[0, 1e-89], [1, 2], [1, -100], [0, -100]]], [1], WIDTH, HEIGHT).polygons
+    assert found.tolist() == [[0, 0], [1, 2], [1, 0]]
+    (found,) = clean([[[0, -1.2e-38], [2, 60], [2.9e-307, 1]]], [1], WIDTH, HEIGHT).polygons
+    assert (found >= 0).all()
+
+
 def test_holes_are_filled() -> None:
     ring = [(0, 0), (40, 0), (40, 40), (0, 40), (0, 0), (10, 10), (10, 30), (30, 30), (30, 10)]
     found = clean([[*ring, (10, 10)]], [1], WIDTH, HEIGHT)

@@ -6,6 +6,7 @@ from 0 to the width. A pixel is inside a polygon when its centre is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +29,12 @@ NOT_FINITE = "text region has a coordinate that is not finite"
 NO_SCORE = "text region has no score"
 BROKEN_MAP = "the detector's map has values that are not finite"
 TOO_MANY = f"more than {MOST_POLYGONS} text regions or {MOST_CORNERS} corners"
+TANGLED = "text regions cross themselves too often"
 
 _FARTHEST = 1e7
+_MOST_CROSSING_CORNERS = 1000
+_MOST_CROSSINGS = 4096
+"""The time of a repair grows with the third power of the corners, by way of their crossings."""
 
 
 class PolygonFault(TamisError, ValueError):  # noqa: N818 - one bad polygon is a fault of a row
@@ -72,7 +77,8 @@ def clean(polygons: Sequence[Any], scores: Iterable[float], width: float, height
         width, height: of the image, in pixels.
 
     Raises:
-        PolygonFault: what is no polygon, for want of corners or finite coordinates; too many.
+        PolygonFault: what is no polygon, for want of corners or finite coordinates; too many, or
+            polygons that cross themselves thousands of times.
         MissingExtraError: shapely is not installed.
 
     Example:
@@ -90,7 +96,10 @@ def clean(polygons: Sequence[Any], scores: Iterable[float], width: float, height
         return Regions()
     shapely = require("shapely", extra="tmars")
     shapes = [shapely.Polygon(polygon) for polygon in corners]
-    sound = shapely.is_valid(shapes) & (shapely.area(shapes) >= SMALLEST_AREA)
+    valid = shapely.is_valid(shapes)
+    if _is_tangled([shapes[row] for row in np.flatnonzero(~valid)]):
+        raise PolygonFault(TANGLED)
+    sound = valid & (shapely.area(shapes) >= SMALLEST_AREA)
     frame = shapely.box(0, 0, width, height)
     sound &= [_inside(polygon, width, height) for polygon in corners]
     kept: list[npt.NDArray[np.float64]] = []
@@ -127,15 +136,28 @@ def _inside(polygon: npt.NDArray[np.float64], width: float, height: float) -> bo
     return bool((polygon >= 0).all() and (polygon <= (width, height)).all())
 
 
+def _is_tangled(crossing: Sequence[Any]) -> bool:
+    shapely = require("shapely", extra="tmars")
+    if math.hypot(*map(shapely.get_num_coordinates, crossing)) > _MOST_CROSSING_CORNERS:
+        return True  # counting them would take long
+    pieces = [shapely.unary_union(shape.exterior) for shape in crossing]
+    return int(shapely.get_num_coordinates(pieces).sum()) > _MOST_CROSSINGS
+
+
 def _repaired(shape: Any, frame: Any) -> list[npt.NDArray[np.float64]]:
     """The parts of a polygon inside the image, in the order of their corners."""
     shapely = require("shapely", extra="tmars")
 
     whole = shapely.intersection(shapely.make_valid(shape), frame)
+    left, top, right, bottom = shapely.bounds(frame)
     parts = []
     for part in shapely.get_parts(whole).tolist():
         for piece in shapely.get_parts(part).tolist():
             if piece.geom_type == "Polygon" and shapely.area(piece) >= SMALLEST_AREA:
                 outline = shapely.get_coordinates(shapely.normalize(piece).exterior)[:-1]
-                parts.append(np.ascontiguousarray(outline))
+                # Cutting is exact to the last bit but one; in float32 some corners may be one.
+                outline = outline.clip((left, top), (right, bottom)).astype(np.float32)
+                outline = outline[(outline != np.roll(outline, 1, axis=0)).any(1)]
+                if len(outline) > 2:
+                    parts.append(outline.astype(np.float64))
     return sorted(parts, key=lambda outline: outline.tolist())
