@@ -101,3 +101,14 @@ def test_arrays_are_as_the_encoder_makes_them() -> None:
 
 def _ramp() -> npt.NDArray[np.uint8]:
     return np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
+
+
+def test_only_images_that_are_missing_or_bad_cost_a_blank_one() -> None:
+    widths = []
+
+    def prepare(image: Image.Image) -> npt.NDArray[Any]:
+        widths.append(image.width)
+        return np.zeros(1)
+
+    assert Preparation(prepare)([picture(1), b"junk", picture(2), None]).reasons.keys() == {1}
+    assert widths.count(8) == 2 and len(widths) == 4

@@ -60,13 +60,13 @@ class Preparation:
         """Decode and prepare; None is an image that is known to be missing."""
         arrays, reasons = [], {}
         for index, data in enumerate(images):
-            array = self.blank
+            array = None
             if data is not None:
                 try:
                     array = self._one(data)
                 except ImageFault as fault:
                     reasons[index] = fault.reason
-            arrays.append(array)
+            arrays.append(self.blank if array is None else array)
         return Prepared(np.stack(arrays), reasons)
 
     @property
