@@ -102,11 +102,12 @@ class TmarsRun:
             image = decode_image(sample.image)
         except ImageFault:
             return ["", "", "", told]
-        if mask.reason is not None or (mask.width, mask.height) not in (image.size, (0, 0)):
+        polygons = mask.on(image.size)
+        if mask.reason is not None or polygons is None:
             return [image, "", "", told]
-        filled = fill_text(np.asarray(image), mask.polygons, **self._filling).pixels
+        filled = fill_text(np.asarray(image), polygons, **self._filling).pixels
         pictures = require("PIL.Image", extra="images")
-        return [image, outlined(image, mask.polygons), pictures.fromarray(filled), told]
+        return [image, outlined(image, polygons), pictures.fromarray(filled), told]
 
     def _told(self, row: int, caption: str | None) -> list[str]:
         name = self.name

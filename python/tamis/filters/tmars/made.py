@@ -10,14 +10,15 @@
 
 Only the first two are needed. Coordinates are pixels of the decoded, upright image ("pixels"), or
 those of the white square of 512 pixels in which T-MARS's published code leaves them ("square512"),
-which needs the sizes. Every polygon is checked and made sound as those of a detector are; a row
+which needs the sizes; the pool may hold the images in another size, as img2dataset shrinks them, if
+their shape is the same. Every polygon is checked and made sound as those of a detector are; a row
 with something that is no polygon has a reason and no mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -123,7 +124,7 @@ class MaskColumns:
                 regions = self._checked(polygons, scores, width, height)
         except PolygonFault as fault:
             return Mask(width, height, reason=fault.reason)
-        return Mask.of(width, height, regions)
+        return replace(Mask.of(width, height, regions), scales=self.coordinates == "square512")
 
     def _checked(
         self, polygons: list[npt.NDArray[np.float64]], scores: Any, width: int, height: int

@@ -53,6 +53,7 @@ class Mask:
         polygons: of the regions, see :mod:`tamis.filters.tmars.polygons`.
         scores: float32 (n,).
         reason: why there is no mask; None where there is one, of no region perhaps.
+        scales: whether it holds for the same image in another size too.
     """
 
     width: int
@@ -60,11 +61,30 @@ class Mask:
     polygons: list[Polygon] = field(default_factory=list)
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     reason: str | None = None
+    scales: bool = False
 
     @classmethod
     def of(cls, width: int, height: int, regions: Regions) -> Mask:
         """The mask of an image in which these regions were found."""
         return cls(width, height, regions.polygons, regions.scores)
+
+    def on(self, size: tuple[int, int]) -> list[Polygon] | None:
+        """The polygons in pixels of an image of this size; None where it is another image's.
+
+        Example:
+            >>> triangle = np.array([[0, 0], [8, 0], [8, 4]], np.float32)
+            >>> Mask(8, 6, [triangle], scales=True).on((4, 3))[0].tolist()
+            [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0]]
+        """
+        width, height = size
+        if (self.width, self.height) in (size, (0, 0)):
+            return self.polygons
+        # Whoever shrinks an image rounds both sides to pixels.
+        skew = abs(width * self.height - height * self.width)
+        if not self.scales or skew > max(self.width, self.height):
+            return None
+        scale = np.array([width / self.width, height / self.height])
+        return [(polygon * scale).astype(np.float32) for polygon in self.polygons]
 
 
 def masks_table(ids: Ids, masks: Sequence[Mask]) -> pa.Table:

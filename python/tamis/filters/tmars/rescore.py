@@ -58,14 +58,14 @@ class _Views:
         fields = [("plain", *kind), ("filled", *kind), ("area", "f4"), ("has_text", "?")]
         record = np.zeros((), np.dtype([*fields, ("fits", "?")]))
         record["plain"] = record["filled"] = plain
-        mask = self.mask
-        record["fits"] = mask is None or (mask.width, mask.height) in (image.size, (0, 0))
-        if mask is not None and mask.polygons and record["fits"]:
+        polygons = [] if self.mask is None else self.mask.on(image.size)
+        record["fits"] = polygons is not None
+        if polygons:
             from PIL import Image as Images
 
             how = self.filling
             filled = fill_text(
-                np.asarray(image), mask.polygons, fill=how.fill, region=how.region, ring=how.ring
+                np.asarray(image), polygons, fill=how.fill, region=how.region, ring=how.ring
             )
             record["area"], record["has_text"] = filled.area, filled.text.any()
             if record["has_text"]:
