@@ -5,6 +5,7 @@ A process that works on a part of a pool can score what it has detected before a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,13 +60,16 @@ class DetectedMasks(MaskSource):
         self._step = step
         self._recipe: dict[str, Any] = manifest["recipe"]
         self._units = pool.units(int(manifest["plan"]["rows_per_unit"]))
+        self._firsts = [unit.first_row for unit in self._units]
         self._columns = MaskColumns({name: name for name in COLUMNS.names}, trusted=True)
         self._kept: tuple[Unit, pa.Table] | None = None
 
     def read(self, start: int, stop: int) -> list[Mask]:
         """See :class:`MaskSource`. Raises RunError where a unit has not been detected yet."""
         found: list[Mask] = []
-        for unit in self._units:
+        for unit in self._units[max(bisect_right(self._firsts, start) - 1, 0) :]:
+            if unit.first_row >= stop:
+                break
             first = max(start - unit.first_row, 0)
             n_rows = min(stop - unit.first_row, unit.n_rows) - first
             if n_rows > 0:
