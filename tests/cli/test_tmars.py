@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -78,6 +79,18 @@ def test_another_model_needs_no_second_detection(pool: Path, tmp_path: Path) -> 
     assert (done.code, done.err, opened.called) == (0, "", False)
     first, second = scores(tmp_path / "run"), scores(tmp_path / "run", "second")
     assert first["tmars"] == second["second"]
+
+
+def test_masks_are_of_the_column_of_images_that_is_scored(tmp_path: Path) -> None:
+    table, run = tmp_path / "pool.parquet", tmp_path / "run"
+    columns = {"a": [sign("HOTEL"), sign("")], "b": [sign(""), sign("HOTEL")], "text": ["x", "y"]}
+    pq.write_table(pa.table({**columns, "title": ["u", "v"]}), table)
+    assert score(table, run, "-q", "--image", "a").code == 0
+    options = ["--batch-size", 8, "--model", "demo", "--name", "second", "-q"]
+    done = call("score", "tmars", table, "--out", run, *options, "--image", "b")
+    assert done.code == 2 and "columns" in done.told
+    options += ["--image", "a", "--text", "title", "--detector", "ppocr", "--side-len", 160]
+    assert call("score", "tmars", table, "--out", run, *options).code == 0
 
 
 def test_parts_score_what_they_detected(pool: Path, tmp_path: Path) -> None:

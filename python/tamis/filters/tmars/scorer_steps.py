@@ -78,14 +78,15 @@ def open_tmars(
         source = open_masks(masks, pool.ids(), coordinates=coordinates)
         return Tmars(pool, source, encoder, **options)
     step = step_folder(run, masks)
-    if detector is None and not detector_options and _is_complete(step, pool):
+    seen = {key: column for key, column in (columns or {}).items() if column and key != "text"}
+    if detector is None and not detector_options and _is_complete(step, pool, seen):
         return Tmars(pool, DetectedMasks(step, pool), encoder, **options)
     run_detect(
         pool,
         run,
         open_detector(detector or DEFAULT_DETECTOR, device=device, **(detector_options or {})),
         name=masks,
-        columns=columns,
+        columns=seen,
         rows_per_unit=rows_per_unit,
         workers=workers,
         part=part,
@@ -105,10 +106,11 @@ def is_path(masks: str) -> bool:
     return "/" in masks or masks.endswith(".parquet")
 
 
-def _is_complete(step: Path, pool: SamplePool) -> bool:
-    """Whether the masks are all there. Raises ChangedError where they are of another pool."""
+def _is_complete(step: Path, pool: SamplePool, columns: Mapping[str, str]) -> bool:
+    """Whether the masks are all there. Raises ChangedError where they are of other images."""
     manifest = load_manifest(step)
     if manifest is None or manifest["status"] != "complete":
         return False
-    require_unchanged(step, manifest, new_manifest(manifest["recipe"], pool.inputs(), None))
+    recipe = {**manifest["recipe"], "columns": dict(columns)}
+    require_unchanged(step, manifest, new_manifest(recipe, pool.inputs(), None))
     return True
