@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.embed.small import BATCH, fingerprint, picture, shrunk
 from tests.filters.tmars.masked import (
+    HEIGHT,
     N_ROWS,
+    WIDTH,
     ExactProjection,
     animated,
     caption,
@@ -26,8 +30,9 @@ from tests.filters.tmars.masked import (
 
 from tamis.data.image import decode_image
 from tamis.data.samples import SamplePool, open_samples
-from tamis.errors import ChangedError, PoolError
+from tamis.errors import ChangedError, MissingExtraError, PoolError
 from tamis.filters.tmars.fill import fill_text
+from tamis.filters.tmars.masks_reader import open_masks
 from tamis.filters.tmars.rescore import Filling
 from tamis.filters.tmars.scorer import Tmars
 from tamis.kernels.reference.rows import canonical
@@ -187,6 +192,39 @@ def test_masks_that_are_missing_or_of_another_image(pool: SamplePool, tmp_path: 
     }
     clip = np.array(found["tmars_clip"])
     assert not np.isnan(clip).any() and np.isnan(np.array(found["tmars"])[list(told)]).all()
+
+
+def test_masks_of_the_square_fit_an_image_that_was_shrunk_later(
+    pool: SamplePool, tmp_path: Path
+) -> None:
+    """The columns of T-MARS's own code: original sizes beside an img2dataset pool's."""
+    rows = pool.ids().to_list()
+    original = [(1000, 701), *[(WIDTH, HEIGHT)] * (len(rows) - 2), (1000, 900)]
+    # The upper left quarter of the image on its square: x from 0, y from the padding above.
+    in_square = [[square(0, 77, 256, 256)]] * len(rows)
+    made = {
+        "key": rows,
+        "text-boxes": in_square,
+        "original_width": [width for width, _ in original],
+        "original_height": [height for _, height in original],
+    }
+    pq.write_table(pa.table(made), tmp_path / "m.parquet")
+    masks = open_masks(tmp_path / "m.parquet", pool.ids(), coordinates="square512")
+    run_scorer(scorer(pool, masks), tmp_path / "run")
+    found = table_of(tmp_path / "run")
+    assert found["tmars_text_area"][:-1] == [0.25] * (len(rows) - 1)
+    assert found["reason"] == [None] * (len(rows) - 1) + [
+        "mask was made on an image of another size"
+    ]
+
+
+def test_opencv_is_asked_for_before_work_begins(pool: SamplePool, tmp_path: Path) -> None:
+    masks = write_masks(tmp_path / "masks.parquet", pool)
+    with (
+        mock.patch.dict("sys.modules", {"cv2": None}),
+        pytest.raises(MissingExtraError, match=r"tamis\[tmars\]"),
+    ):
+        run_scorer(scorer(pool, masks, filling=Filling("inpaint")), tmp_path / "run")
 
 
 def test_polygons_of_any_shape_are_made_sound(pool: SamplePool, tmp_path: Path) -> None:

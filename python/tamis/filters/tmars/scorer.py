@@ -8,7 +8,6 @@ filled images serve the score alone.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from tamis.data.samples.source import Side
 from tamis.embed.ahead import ahead
 from tamis.embed.batches import blocks
 from tamis.embed.rows import UnitRows
-from tamis.errors import PoolError
+from tamis.errors import PoolError, require
 from tamis.filters.tmars.fill import check_fill
 from tamis.filters.tmars.rescore import Filling, Rescorer, Rows
 from tamis.filters.tmars.rescore_masks import MaskSource
@@ -165,7 +164,7 @@ class Tmars(Scorer):
             "columns": self._columns,
             "batch_size": self._batch_size,
             **asdict(self._filling),
-            **({"opencv-python": importlib.metadata.version("opencv-python")} if cv2 else {}),
+            **({"opencv": require("cv2", extra="tmars").__version__} if cv2 else {}),
         }
 
     def inputs(self) -> list[InputFile]:
