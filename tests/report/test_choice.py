@@ -49,7 +49,10 @@ def test_rows_by_name() -> None:
     assert named_rows(Ids.of(uids), [uids[2], uids[0], uids[2]]).tolist() == [2, 0, 2]
     assert named_rows(Ids.of(["b", "a"]), ["a"]).tolist() == [1]
     assert named_rows(Ids.rows(4), ["3"]).tolist() == [3]
-    for ids, name in ((Ids.of(uids), "b"), (Ids.of(["b"]), "c"), (Ids.rows(4), "x")):
+    numbers = Ids.of([-1, 0, -7])
+    assert named_rows(numbers, ["-7", "-1"]).tolist() == [2, 0]
+    absent = [(numbers, "x"), (numbers, "9" * 30), (numbers, "7")]
+    for ids, name in [(Ids.of(uids), "b"), (Ids.of(["b"]), "c"), (Ids.rows(4), "x"), *absent]:
         with pytest.raises(PoolError, match="no row has the id"):
             named_rows(ids, [name])
 

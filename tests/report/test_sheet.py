@@ -118,3 +118,11 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_PIXELS", 1000)
     with pytest.raises(ValueError, match="fewer rows"):
         made().save(tmp_path / "a.png")
+
+
+def test_a_sheet_too_long_for_jpeg(tmp_path: Path) -> None:
+    sheet = Sheet(["image"], side=8, text_size=9)
+    for _ in range(4200):
+        sheet.add([Image.new("RGB", (8, 8))])
+    with pytest.raises(ValueError, match="a JPEG has 65,500 pixels a side at most"):
+        sheet.save(tmp_path / "sheet.jpg")

@@ -73,16 +73,27 @@ def named_rows(ids: Ids, names: Sequence[str]) -> npt.NDArray[np.int64]:
         [2, 0]
     """
     index = IdIndex(ids)
+    numbers: list[int | None] = []
     if ids.kind in ("uid32", "string"):
         asked = Ids.of(list(names), kind="string")
     else:
-        asked = Ids.of([int(name) if name.isdecimal() else -1 for name in names])
+        numbers = [_number(name) for name in names]
+        asked = Ids.of([0 if number is None else number for number in numbers])
     found = index.find(asked)
-    for name, place in zip(names, found.tolist(), strict=True):
-        if place < 0:
+    for place, name in enumerate(names):
+        if found[place] < 0 or (numbers and numbers[place] is None):
             raise PoolError(f"no row has the id {name!r}; the first row's is {ids[0]!r}")
     rows: npt.NDArray[np.int64] = index.rows[found]
     return rows
+
+
+def _number(name: str) -> int | None:
+    """The int64 that a text states, None where it states none."""
+    try:
+        number = int(name)
+    except ValueError:
+        return None
+    return number if -(1 << 63) <= number < 1 << 63 else None
 
 
 def read_row(pool: SamplePool, row: int) -> Sample:

@@ -23,6 +23,7 @@ Cell: TypeAlias = "Image.Image | str | Sequence[str]"
 
 MOST_PIXELS = 80_000_000
 """Of a sheet; above this many viewers refuse an image."""
+_LONGEST_JPEG = 65_500
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _GAP = 8
 _LEADING = 1.35
@@ -130,14 +131,19 @@ class Sheet:
         """Write the sheet, atomically, as PNG or JPEG; the name's ending decides.
 
         Raises:
-            ValueError: another ending, or too many pixels.
+            ValueError: another ending, too many pixels, or a side too long for JPEG.
             RunError: the file cannot be written.
         """
         kind = _FORMATS.get(Path(path).suffix.lower())
         if kind is None:
             raise ValueError(f"expected a name that ends in .png or .jpg, got {path}")
-        encoded = io.BytesIO()
-        self.draw().save(encoded, kind, **({"quality": 80} if kind == "JPEG" else {}))
+        sheet, encoded = self.draw(), io.BytesIO()
+        if kind == "JPEG" and max(sheet.size) > _LONGEST_JPEG:
+            raise ValueError(
+                f"a JPEG has {_LONGEST_JPEG:,} pixels a side at most, the sheet would have "
+                f"{max(sheet.size):,}; name a .png or choose fewer rows"
+            )
+        sheet.save(encoded, kind, **({"quality": 80} if kind == "JPEG" else {}))
         write_bytes(path, encoded.getvalue())
 
     def _shrunk(self, cell: Cell) -> Cell:
