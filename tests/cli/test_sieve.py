@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tests.cli.command import Outcome, call
 from tests.embed.small import picture, write_pool
+from tests.filters.sieve.tiny_blip import save_tiny_blip
 from tests.run.snapshot import snapshot
 from typer.testing import CliRunner
 
@@ -121,6 +122,30 @@ def test_given_captions_and_parts(tmp_path: Path) -> None:
     assert (tmp_path / "one" / table).read_bytes() == (tmp_path / "parts" / table).read_bytes()
 
 
+def test_captions_of_a_model_are_drawn_as_asked(tmp_path: Path) -> None:
+    model = save_tiny_blip(tmp_path / "tiny")
+    write_pool(tmp_path / "pool", [picture(row) for row in range(2)], ["a dog", "a kite"])
+    asked = {
+        "seed": 3,
+        "prompt": "a big ",
+        "top_p": 0.8,
+        "top_k": 7,
+        "min_tokens": 4,
+        "max_tokens": 9,
+        "repetition_penalty": 1.5,
+    }
+    options = [part for name, value in asked.items() for part in (option(name), value)]
+    options += ["--captioner", f"blip:{model}", "--transform", "model", "--device", "cpu"]
+    assert score(tmp_path / "pool", tmp_path / "run", *options, "-q").code == 0
+    summary = json.loads((tmp_path / "run/captions/blip-tiny/summary.json").read_text())
+    assert summary["captioner"]["decoding"] == asked
+    assert summary["captioner"]["transform"] == "model"
+
+
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -131,7 +156,9 @@ def test_given_captions_and_parts(tmp_path: Path) -> None:
         (["--captions", "0"], "for '--captions'"),
         (["--captions-from", "labels"], "no captions labels, and labels is no folder"),
         (["--captions-from", "labels", "--seed", "1"], "not beside --captions-from"),
+        (["--captions-from", "labels", "--top-p", "0.5"], "not beside --captions-from"),
         (["--captioner", "labels", "--seed", "1"], "labels takes no seed"),
+        (["--captioner", "labels", "--prompt", "a "], "labels takes no prompt"),
         (["--encoder", "demo:x"], "expected a model open_clip"),
         (["--max-bad-fraction", "2"], "expected a share from 0 to 1"),
     ],

@@ -68,5 +68,9 @@ def load_failure(source: object, error: Exception, *, hub: bool) -> ValueError:
         told = f"{type(error).__name__} {told}".rstrip()
     if len(told) > _LONGEST_CAUSE:
         told = f"{told[:_LONGEST_CAUSE]} [...]"
-    advice = "; where its hub cannot be reached, name a local copy with --weights" if hub else ""
+    advice = (
+        "; where its hub cannot be reached, name a local copy: its folder, or --weights"
+        if hub
+        else ""
+    )
     return ValueError(f"cannot load {source}: {told.rstrip('.') if hub else told}{advice}")

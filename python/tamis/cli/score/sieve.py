@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tamis.filters.sieve.scorer_captions import CaptionSource
     from tamis.score.scorer import Scorer
 
-_COLUMNS, _CAPTIONS, _MACHINE = "Columns", "Captions", "Machine"
+_COLUMNS, _CAPTIONS, _DECODING, _MACHINE = "Columns", "Captions", "Decoding", "Machine"
 CAPTIONER = "labels"
 
 
@@ -33,8 +33,8 @@ def sieve(
         str | None,
         typer.Option(
             help="labels (names of ImageNet classes: an offline baseline, no captioner; the "
-            "default), blip:NAME, or captions that were made elsewhere: column:NAME, members, "
-            "parquet:PATH.",
+            "default), blip:NAME, transformers:NAME (a name on the hub or a folder), or captions "
+            "that were made elsewhere: column:NAME, members, parquet:PATH.",
             rich_help_panel=_CAPTIONS,
         ),
     ] = None,
@@ -52,7 +52,42 @@ def sieve(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of captions that are drawn; default 0.", rich_help_panel=_CAPTIONS),
+        typer.Option(help="Of captions that are drawn; default 0.", rich_help_panel=_DECODING),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="What captions continue; default 'a picture of '.", rich_help_panel=_DECODING
+        ),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Nucleus to draw from; default 0.9.", rich_help_panel=_DECODING),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Most tokens to draw from, 0 for all; default 50.", rich_help_panel=_DECODING
+        ),
+    ] = None,
+    min_tokens: Annotated[
+        int | None,
+        typer.Option(help="With the prompt's; default 5.", rich_help_panel=_DECODING),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="With the prompt's; default 20.", rich_help_panel=_DECODING),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(help="Of tokens that are there; default 1.1.", rich_help_panel=_DECODING),
+    ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            help="Of images: clip (as published, the default) or model (the model's own).",
+            rich_help_panel=_DECODING,
+        ),
     ] = None,
     encoder: Annotated[
         str,
@@ -119,11 +154,21 @@ def sieve(
     mask = PhraseMask(PHRASES if phrases is None else read_phrases(phrases), _mode(mode))
     columns = {"ids": ids, "image": image, "text": text}
     samples = open_samples(noted_pool(pool, out), image=image, text=text, ids=ids)
+    drawing = {
+        "seed": seed,
+        "prompt": prompt,
+        "top_p": top_p,
+        "top_k": top_k,
+        "min_tokens": min_tokens,
+        "max_tokens": max_tokens,
+        "repetition_penalty": repetition_penalty,
+        "transform": transform,
+    }
     if captions_from is not None:
-        making = {"--captioner": captioner, "--captions": captions, "--seed": seed}
+        making = {"captioner": captioner, "captions": captions, **drawing}
         found = _stored(out, captions_from, making)
     else:
-        chosen = _captioner(captioner or CAPTIONER, device, precision, seed)
+        chosen = _captioner(captioner or CAPTIONER, device, precision, drawing)
         found = CaptionStep(
             samples,
             out,
@@ -150,17 +195,18 @@ def _stored(run: Path, place: str, making: Mapping[str, object]) -> CaptionSourc
 
     for option, value in making.items():
         if value is not None:
-            raise typer.BadParameter("not beside --captions-from", param_hint=option)
+            hint = f"--{option.replace('_', '-')}"
+            raise typer.BadParameter("not beside --captions-from", param_hint=hint)
     return StoredCaptions.open(run, place)
 
 
 def _captioner(
-    spec: str, device: str, precision: str, seed: int | None
+    spec: str, device: str, precision: str, drawing: Mapping[str, Any]
 ) -> Captioner | GivenCaptions:
     from tamis.filters.sieve.captioners import open_captioner
 
-    drawn: dict[str, Any] = {} if seed is None else {"seed": seed}
-    return open_captioner(spec, device=device, precision=precision, **drawn)
+    asked = {option: value for option, value in drawing.items() if value is not None}
+    return open_captioner(spec, device=device, precision=precision, **asked)
 
 
 def _workers(captioner: Captioner | GivenCaptions) -> int:
