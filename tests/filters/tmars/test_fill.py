@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 
 from tamis.data.image import decode_image
 from tamis.filters.tmars import fill_region
-from tamis.filters.tmars.fill import FillKind, fill_text
+from tamis.filters.tmars.fill import FillKind, RegionKind, fill_text
 from tamis.filters.tmars.fill_region import Region, box_region, polygon_region
 
 KINDS = ("ring-mean", "box-mean", "image-mean", "inpaint")
@@ -252,3 +253,15 @@ def test_refusals() -> None:
     for other in (image[..., 0], image.astype("f4"), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match=r"expected uint8 \(height, width, 3\)"):
             fill_text(other, [])
+
+
+@pytest.mark.parametrize("region", ["polygon", "box"])
+def test_many_large_regions_need_no_memory_each(region: RegionKind) -> None:
+    pixels = np.zeros((200, 200, 3), np.uint8)
+    regions = [[[0, 0], [200, 0], [200, 200 - n % 7], [0, 200]] for n in range(400)]
+    tracemalloc.start()
+    try:
+        fill_text(pixels, regions, region=region)
+        assert tracemalloc.get_traced_memory()[1] < 30 * pixels.nbytes
+    finally:
+        tracemalloc.stop()

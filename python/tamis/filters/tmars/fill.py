@@ -111,18 +111,21 @@ def fill_text(
         raise ValueError(f"expected uint8 (height, width, 3), got {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
     cover = polygon_region if region == "polygon" else box_region
-    regions = [found for p in polygons if not (found := cover(p, width, height)).is_empty]
     text = np.zeros((height, width), np.bool_)
-    for found in regions:
+    for polygon in polygons:
+        found = cover(polygon, width, height)
         text[found.window] |= found.covered
-    if not regions:
+    if not text.any():
         return Filled(pixels, text)
     is_all_text = bool(text.all())
     if fill == "inpaint" and not is_all_text:
         return Filled(_inpainted(pixels, text), text)
     surroundings = lru_cache(lambda: _surroundings(pixels, text))
     filled = pixels.copy()
-    for found in regions:
+    for polygon in polygons:
+        found = cover(polygon, width, height)  # again: thousands may not fit into memory
+        if found.is_empty:
+            continue
         colour = None
         if fill == "ring-mean" and not is_all_text:
             colour = _ring_mean(pixels, text, found, ring)
