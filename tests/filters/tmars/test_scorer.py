@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import multiprocessing
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,6 +32,7 @@ from tests.filters.tmars.masked import (
 
 from tamis.data.image import decode_image
 from tamis.data.samples import SamplePool, open_samples
+from tamis.embed.workers import ImageWorkers
 from tamis.errors import ChangedError, MissingExtraError, PoolError
 from tamis.filters.tmars.fill import fill_text
 from tamis.filters.tmars.masks_reader import open_masks
@@ -280,3 +283,12 @@ def test_refusals(pool: SamplePool, tmp_path: Path) -> None:
 def test_every_frame_but_the_first_is_ignored() -> None:
     assert decode_image(animated()).getpixel((0, 0))[0] > 250
     assert Image.open(io.BytesIO(animated())).n_frames == 2
+
+
+def test_workers_stay_for_the_next_unit(pool: SamplePool, tmp_path: Path) -> None:
+    masks = write_masks(tmp_path / "masks.parquet", pool)
+    with mock.patch("tamis.filters.tmars.rescore.ImageWorkers", wraps=ImageWorkers) as started:
+        run_scorer(scorer(pool, masks, workers=1), tmp_path / "run", rows_per_unit=9)
+    assert started.call_count == 1
+    gc.collect()
+    assert not multiprocessing.active_children()

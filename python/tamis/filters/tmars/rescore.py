@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +148,27 @@ class Rescorer:
         self._preparation = MaskedPreparation(encoder.prepare_image, filling=filling)
         self._batch_size = batch_size
         self._workers = workers
+        self._started = ExitStack()
+        self._images: ImageWorkers | None = None
+        finalize(self, self._started.close)
 
     def views(self, unit: Unit) -> Views:
-        """Encode a unit; images are decoded while the network runs."""
+        """Encode a unit; images are decoded while the network runs.
+
+        The processes that decode stay for the next unit: to start them takes as long as hundreds of
+        images do.
+        """
+        try:
+            if self._images is None:
+                workers = ImageWorkers(self._preparation, self._workers)
+                self._images = self._started.enter_context(workers)
+            return self._views(unit, self._images)
+        except BaseException:
+            self._images = None
+            self._started.close()
+            raise
+
+    def _views(self, unit: Unit, workers: ImageWorkers) -> Views:
         dim = self._encoder.dims["image"]
         views = Views(
             np.zeros((unit.n_rows, dim)),
@@ -157,10 +177,7 @@ class Rescorer:
             np.zeros(unit.n_rows, np.int32),
         )
         waiting = _Waiting(self._encoder, self._batch_size, views.filled)
-        with (
-            ImageWorkers(self._preparation, self._workers) as workers,
-            ahead(self._blocks(unit, workers), _BLOCKS_AHEAD) as blocks,
-        ):
+        with ahead(self._blocks(unit, workers), _BLOCKS_AHEAD) as blocks:
             for start, masks, faults, prepared in blocks:
                 self._add(views, waiting, start, masks, faults | prepared.reasons, prepared.arrays)
         waiting.flush()
