@@ -135,8 +135,8 @@ def test_captions_of_a_model_are_drawn_as_asked(tmp_path: Path) -> None:
         "repetition_penalty": 1.5,
     }
     options = [part for name, value in asked.items() for part in (option(name), value)]
-    options += ["--captioner", f"blip:{model}", "--transform", "model", "--device", "cpu"]
-    assert score(tmp_path / "pool", tmp_path / "run", *options, "-q").code == 0
+    options += ["--captioner", "blip:tiny", "--weights", model, "--transform", "model"]
+    assert score(tmp_path / "pool", tmp_path / "run", *options, "--device", "cpu", "-q").code == 0
     summary = json.loads((tmp_path / "run/captions/blip-tiny/summary.json").read_text())
     assert summary["captioner"]["decoding"] == asked
     assert summary["captioner"]["transform"] == "model"

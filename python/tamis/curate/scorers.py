@@ -267,8 +267,12 @@ class SieveOptions(Options):
     weights: Path | None = None
     transform: Literal["clip", "model"] | None = None
     seed: int | None = None
+    prompt: str | None = None
     top_p: float | None = None
     top_k: int | None = None
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    repetition_penalty: float | None = None
     encoder: str = "sentence:all-MiniLM-L6-v2"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     mode: Literal["sieve", "word", "none"] = "sieve"
@@ -281,14 +285,15 @@ class SieveOptions(Options):
     def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.embed.models import open_encoder
-        from tamis.filters.sieve.captioners import open_captioner
+        from tamis.filters.sieve.captioners import captioner_from, open_captioner
         from tamis.filters.sieve.phrases import PHRASES, PhraseMask
         from tamis.filters.sieve.scorer import Sieve
         from tamis.filters.sieve.scorer_captions import CaptionStep
 
-        given = self.model_dump(include={"transform", "seed", "top_p", "top_k"}, exclude_none=True)
+        drawing = {"prompt", "top_p", "top_k", "min_tokens", "max_tokens", "repetition_penalty"}
+        given = self.model_dump(include={"transform", "seed", *drawing}, exclude_none=True)
         captioner = open_captioner(
-            self.captioner,
+            captioner_from(place.folder, self.captioner),
             weights=None if self.weights is None else place.file(self.weights),
             device=place.device,
             precision=self.precision,

@@ -42,6 +42,13 @@ def sieve(
         int | None,
         typer.Option(help="Captions for each image; default 8.", min=1, rich_help_panel=_CAPTIONS),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A local copy of the captioner's folder, instead of the hub's.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
     captions_from: Annotated[
         str | None,
         typer.Option(
@@ -154,7 +161,8 @@ def sieve(
     mask = PhraseMask(PHRASES if phrases is None else read_phrases(phrases), _mode(mode))
     columns = {"ids": ids, "image": image, "text": text}
     samples = open_samples(noted_pool(pool, out), image=image, text=text, ids=ids)
-    drawing = {
+    making = {
+        "weights": weights,
         "seed": seed,
         "prompt": prompt,
         "top_p": top_p,
@@ -165,10 +173,10 @@ def sieve(
         "transform": transform,
     }
     if captions_from is not None:
-        making = {"captioner": captioner, "captions": captions, **drawing}
-        found = _stored(out, captions_from, making)
+        given = {"captioner": captioner, "captions": captions, **making}
+        found = _stored(out, captions_from, given)
     else:
-        chosen = _captioner(captioner or CAPTIONER, device, precision, drawing)
+        chosen = _captioner(captioner or CAPTIONER, device, precision, making)
         found = CaptionStep(
             samples,
             out,
@@ -201,11 +209,11 @@ def _stored(run: Path, place: str, making: Mapping[str, object]) -> CaptionSourc
 
 
 def _captioner(
-    spec: str, device: str, precision: str, drawing: Mapping[str, Any]
+    spec: str, device: str, precision: str, making: Mapping[str, Any]
 ) -> Captioner | GivenCaptions:
     from tamis.filters.sieve.captioners import open_captioner
 
-    asked = {option: value for option, value in drawing.items() if value is not None}
+    asked = {option: value for option, value in making.items() if value is not None}
     return open_captioner(spec, device=device, precision=precision, **asked)
 
 

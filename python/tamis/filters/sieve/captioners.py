@@ -48,6 +48,26 @@ def parse_captioner(spec: str) -> tuple[str, str]:
     raise ValueError(f"expected a captioner {', '.join(KINDS)}, got {spec!r}")
 
 
+def captioner_from(folder: Path, spec: str) -> str:
+    """Return a captioner whose path, where it has one, is relative to a folder.
+
+    A model's name is a path where something lies there, else a name on the hub.
+
+    Raises:
+        ValueError: no kind of that name.
+
+    Example:
+        >>> captioner_from(Path("recipes"), "parquet:said.parquet#captions")
+        'parquet:recipes/said.parquet#captions'
+        >>> captioner_from(Path("recipes"), "blip:Salesforce/blip-image-captioning-base")
+        'blip:Salesforce/blip-image-captioning-base'
+    """
+    kind, name = parse_captioner(spec)
+    is_path = kind == "parquet" and "://" not in name
+    is_model = kind in ("blip", "transformers") and (folder / name).exists()
+    return f"{kind}:{folder / name}" if is_path or is_model else spec
+
+
 def open_captioner(
     spec: str,
     *,
