@@ -112,6 +112,19 @@ def test_any_number_of_workers(
     assert snapshot(step_folder(tmp_path)) == expected
 
 
+def test_large_frames_come_a_few_at_a_time(
+    pool: SamplePool,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = DarkBlocks()
+    monkeypatch.setattr("tamis.filters.tmars.detect._BYTES_PER_BLOCK", 3 * 64 * 64 * 3)
+    detect(pool, tmp_path, detector=detector)
+    assert max(detector.calls) == 2
+    assert snapshot(step_folder(tmp_path)) == expected
+
+
 def test_parts(pool: SamplePool, expected: dict[str, bytes], tmp_path: Path) -> None:
     counts = [detect(pool, tmp_path, part=(i, 4)) for i in (3, 1, 4)]
     assert [count["part"] for count in counts] == [[3, 4], [1, 4], [4, 4]]

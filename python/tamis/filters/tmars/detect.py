@@ -41,6 +41,7 @@ from tamis.run.progress import Advance, Progress, Quiet
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from tamis.data.ids import Ids
     from tamis.data.samples import SamplePool
     from tamis.data.unit import Unit
     from tamis.embed.workers import Prepared
@@ -52,6 +53,8 @@ DEFAULT_NAME = "text"
 ROWS_PER_UNIT = 2000
 """A minute or two of work on a CPU: what a kill costs at most."""
 _ROWS_PER_BLOCK = 64
+_BYTES_PER_BLOCK = 1 << 28
+"""Of frames; several blocks are in memory at a time, and a frame of 4,096 pixels has 50 MB."""
 _BLOCKS_AHEAD = 2
 
 
@@ -147,21 +150,21 @@ def _detect_missing(
         advance(total - sum(unit.n_rows for unit in missing))
         if missing:
             preparation = Preparation(detector.prepare_image)
+            frame_bytes = preparation.blank.nbytes
             with ImageWorkers(preparation, workers) as images:
-                _detect(step, pool, detector, missing, images, advance)
+                blocks = _blocks(pool, missing, images, frame_bytes)
+                _detect(step, pool.ids(), detector, blocks, advance)
 
 
 def _detect(
     step: RunDirectory,
-    pool: SamplePool,
+    ids: Ids,
     detector: Detector,
-    units: Sequence[Unit],
-    images: ImageWorkers,
+    coming: Generator[_Block, None, None],
     advance: Advance,
 ) -> None:
-    ids = pool.ids()
     masks: list[Mask] = []
-    with ahead(_blocks(pool, units, images), _BLOCKS_AHEAD) as blocks:
+    with ahead(coming, _BLOCKS_AHEAD) as blocks:
         for block in blocks:
             masks += _masks(detector, block)
             unit = block.unit
@@ -182,10 +185,11 @@ class _Block:
 
 
 def _blocks(
-    pool: SamplePool, units: Sequence[Unit], images: ImageWorkers
+    pool: SamplePool, units: Sequence[Unit], images: ImageWorkers, frame_bytes: int
 ) -> Generator[_Block, None, None]:
     """Read and decode units, block by block; images are decoded well ahead."""
-    depth = 1 + -(-images.workers * IMAGES_PER_TASK // _ROWS_PER_BLOCK)
+    size = min(max(_BYTES_PER_BLOCK // frame_bytes, 1), _ROWS_PER_BLOCK)
+    depth = 1 + -(-images.workers * IMAGES_PER_TASK // size)
     waiting: deque[tuple[Unit, dict[int, str], list[Future[Prepared]], int]] = deque()
 
     def completed() -> _Block:
@@ -193,8 +197,8 @@ def _blocks(
         return _Block(unit, faults, gathered(results, n_rows))
 
     for unit in units:
-        for start in range(unit.start, unit.stop, _ROWS_PER_BLOCK):
-            stop = min(start + _ROWS_PER_BLOCK, unit.stop)
+        for start in range(unit.start, unit.stop, size):
+            stop = min(start + size, unit.stop)
             first = unit.first_row + start - unit.start
             rows = replace(unit, start=start, stop=stop, first_row=first)
             samples = pool.read(rows, {"image"})
