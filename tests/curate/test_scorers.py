@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.embed.small import picture, write_pool
 from tests.filters.sieve.tiny_blip import save_tiny_blip
 
 from tamis.curate.place import Place
-from tamis.curate.scorers import SieveOptions
+from tamis.curate.scorers import SieveOptions, TmarsOptions
+from tamis.data.asset import AssetError
 from tamis.filters.sieve.scorer import Sieve
 from tamis.run.progress import Quiet
 
@@ -34,3 +36,12 @@ def test_a_captioner_lies_beside_its_recipe(captioner: str, tmp_path: Path) -> N
     recipe = scorer.captions.recipe()["captioner"]
     assert recipe["model"] in ("given: parquet column said", captioner)
     assert drawing.items() <= recipe.get("decoding", {}).items()
+
+
+def test_a_detector_lies_beside_its_recipe(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pool = write_pool(tmp_path / "pool", [picture(1)], ["a cat"])
+    place = Place(str(pool), tmp_path / "run", tmp_path / "recipes", device="cpu")
+    options = TmarsOptions(model="demo", detector="net.onnx")
+    with pytest.raises(AssetError, match=str(tmp_path / "recipes/net.onnx")):
+        options.make("tmars", place, Quiet())

@@ -231,11 +231,14 @@ class TmarsOptions(Options):
         encoder = open_encoder(
             self.model, weights=weights, device=place.device, precision=self.precision
         )
+        detector = self.detector
+        if detector is not None and detector.endswith(".onnx"):
+            detector = str(place.file(Path(detector)))
         return open_tmars(
             place.samples,
             place.run,
             encoder,
-            detector=self.detector,
+            detector=detector,
             detector_options=self._detection(place),
             device=place.device,
             masks=place.named(self.masks) if is_path(self.masks) else self.masks,
