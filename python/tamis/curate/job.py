@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tamis.curate.optional import IfInstalled
+from tamis.curate.options import Options
 from tamis.curate.place import Place
 from tamis.curate.recipe import CurateRecipe, ScoreStep
-from tamis.curate.scorers import SCORERS, Options
+from tamis.curate.scorers import SCORERS
 from tamis.curate.steps import Dedup, Embed, Outlook, Score, Select, Step
 from tamis.errors import RunError
 from tamis.run.progress import Progress, Quiet

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tamis.curate.options import Options
 from tamis.curate.place import Place
 from tamis.curate.recipe import DedupStep, EmbedStep, SelectStep
-from tamis.curate.scorers import Options
 from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Progress, Quiet
 from tamis.run.status import RunStatus, require_recipe
