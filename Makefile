@@ -40,10 +40,11 @@ help:
 	@echo 'make clean  remove what the other commands wrote, .venv excepted'
 	@echo 'PYTHON=python3.12 chooses the Python that .venv is made with'
 
-# A demo is there to be watched: the finished run is removed, so that each call shows the work.
+# A demo is there to be watched: the finished run is removed, so that each call shows the work. The
+# steps that need extras join in once `make test` has installed those; see tests/torchvision_guard.
 demo: $(VENV)/.installed
 	@rm -rf demo-run
-	@$(VENV)/bin/tamis curate recipes/demo.toml --out demo-run
+	@PYTHONPATH=tests/torchvision_guard $(VENV)/bin/tamis curate recipes/demo.toml --out demo-run
 
 test: $(VENV)/.installed $(VENV)/.test
 	@$(PY) -m pytest $(ARGS)

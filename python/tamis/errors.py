@@ -54,7 +54,7 @@ def require(module: str, *, extra: str) -> Any:
         extra: the extra of tamis that brings it.
 
     Raises:
-        MissingExtraError: it is not installed; the text names the command that installs it.
+        MissingExtraError: it is not installed, or cannot be imported; the text says what to do.
 
     Example:
         >>> require("json", extra="embed").dumps([1])
@@ -65,9 +65,14 @@ def require(module: str, *, extra: str) -> Any:
     """
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
-            raise
+    except (ImportError, RuntimeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            name = error.name.partition(".")[0]
+            raise MissingExtraError(
+                f'{name} is not installed: pip install "tamis[{extra}]"'
+            ) from error
+        told = str(error).partition("\n")[0]
         raise MissingExtraError(
-            f'{module} is not installed: pip install "tamis[{extra}]"'
-        ) from None
+            f"{module} is installed but cannot be imported ({told}); often torchvision was built "
+            f'for another torch: install both anew, pip install --force-reinstall "tamis[{extra}]"'
+        ) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from importlib.machinery import ModuleSpec
+from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +28,7 @@ class Guard:
         if name == "torchvision" and self.library is None:
             import torch
 
-            if torch.version.cuda is None:
+            if torch.version.cuda is None and not version("torchvision").endswith("+cpu"):
                 self.library = torch.library.Library("torchvision", "FRAGMENT")  # keep it alive
                 for operator in OPERATORS:
                     self.library.define(

