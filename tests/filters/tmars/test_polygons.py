@@ -155,3 +155,11 @@ def test_caps() -> None:
 def test_no_polygons() -> None:
     found = clean([], [], WIDTH, HEIGHT)
     assert found.polygons == [] and found.scores.shape == (0,)
+
+
+def test_large_regions_that_lie_on_one_another() -> None:
+    frame = np.array([[0, 0], [2000, 0], [2000, 2000], [0, 2000]])
+    assert len(polygons.clean([frame] * 64, [1.0] * 64, 2000, 2000).polygons) == 64
+    with pytest.raises(polygons.PolygonFault, match=polygons.PILED):
+        polygons.clean([frame] * 65, [1.0] * 65, 2000, 2000)
+    assert len(polygons.clean([frame / 20] * 1000, [1.0] * 1000, 100, 100).polygons) == 1000

@@ -30,11 +30,16 @@ NO_SCORE = "text region has no score"
 BROKEN_MAP = "the detector's map has values that are not finite"
 TOO_MANY = f"more than {MOST_POLYGONS} text regions or {MOST_CORNERS} corners"
 TANGLED = "text regions cross themselves too often"
+PILED = "text regions lie on one another too often"
 
 _FARTHEST = 1e7
 _MOST_CROSSING_CORNERS = 1000
 _MOST_CROSSINGS = 4096
 """The time of a repair grows with the third power of the corners, by way of their crossings."""
+_MOST_LAYERS = 64
+_FREE_PIXELS = 1 << 24
+"""Every region is filled by itself: beyond so many pixels, their boxes may cover the image 64 times
+over."""
 
 
 class PolygonFault(TamisError, ValueError):  # noqa: N818 - one bad polygon is a fault of a row
@@ -78,7 +83,7 @@ def clean(polygons: Sequence[Any], scores: Iterable[float], width: float, height
 
     Raises:
         PolygonFault: what is no polygon, for want of corners or finite coordinates; too many, or
-            polygons that cross themselves thousands of times.
+            polygons that cross themselves, or lie on one another, thousands of times.
         MissingExtraError: shapely is not installed.
 
     Example:
@@ -110,6 +115,9 @@ def clean(polygons: Sequence[Any], scores: Iterable[float], width: float, height
         kept_scores += [score] * len(parts)
     if len(kept) > MOST_POLYGONS:
         raise PolygonFault(TOO_MANY)
+    boxes = sum(float(np.prod(np.ptp(polygon, axis=0))) for polygon in kept)
+    if boxes > max(_MOST_LAYERS * width * height, _FREE_PIXELS):
+        raise PolygonFault(PILED)
     return Regions([polygon.astype(np.float32) for polygon in kept], np.array(kept_scores, "f4"))
 
 
