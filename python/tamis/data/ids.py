@@ -118,6 +118,11 @@ class Ids:
         return iter(self.to_list())
 
     @property
+    def column_name(self) -> str:
+        """What a table that tamis writes calls them: "uid" for DataComp's uids, "id" for others."""
+        return "uid" if self.kind == "uid32" else "id"
+
+    @property
     def nbytes(self) -> int:
         """Bytes held by the ids."""
         return int(self.values.nbytes)

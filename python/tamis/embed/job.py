@@ -21,6 +21,7 @@ from tamis.run.parts import Part, part_of
 from tamis.run.peak import frugal_arrow
 from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Advance, Progress, Quiet
+from tamis.run.step import folder_of_step
 
 if TYPE_CHECKING:
     from tamis.data.samples import SamplePool
@@ -157,9 +158,7 @@ def default_name(encoder: str, *, flip: bool = False) -> str:
 
 def step_folder(run: Path | str, name: str) -> Path:
     """Return RUN/embeddings/NAME. Raises ValueError for a name that leads elsewhere."""
-    if name.startswith(".") or not name or set(name) & set("/\\\0"):
-        raise ValueError(f"expected a plain name for the embeddings, got {name!r}")
-    return Path(run) / FOLDER / name
+    return folder_of_step(run, FOLDER, name)
 
 
 class _Job:

@@ -109,5 +109,4 @@ def bad_rows(
 def _id_columns(ids: Ids, keys: Sequence[str]) -> dict[str, pa.Array]:
     if ids.kind == "row":
         return {}
-    name = "uid" if ids.kind == "uid32" else "id"
-    return {name: ids.to_arrow(), "key": pa.array(keys, pa.string())}
+    return {ids.column_name: ids.to_arrow(), "key": pa.array(keys, pa.string())}

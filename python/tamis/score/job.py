@@ -19,6 +19,7 @@ from tamis.run.parts import Part, part_of
 from tamis.run.peak import frugal_arrow
 from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Progress, Quiet
+from tamis.run.step import folder_of_step
 
 if TYPE_CHECKING:
     from tamis.data.unit import Unit
@@ -33,7 +34,7 @@ ROWS_PER_UNIT = 1 << 16
 
 def step_folder(run: Path | str, name: str) -> Path:
     """Where the score step `name` of a run lies."""
-    return Path(run) / "scores" / name
+    return folder_of_step(run, "scores", name)
 
 
 def recipe_of(scorer: Scorer) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY, ids_digest
 from tamis.filters.sieve.captioner import NOTHING, RowCaptions
+from tamis.run.step import folder_of_step
 from tamis.run.unit_tables import UnitTables
 
 FOLDER = "captions"
@@ -33,16 +34,14 @@ UNITS = UnitTables(FOLDER, group_rows=GROUP_ROWS)
 
 def step_folder(run: Path | str, name: str) -> Path:
     """Return RUN/captions/NAME. Raises ValueError for a name that leads elsewhere."""
-    if name.startswith(".") or not name or set(name) & set("/\\\0"):
-        raise ValueError(f"expected a plain name for the captions, got {name!r}")
-    return Path(run) / FOLDER / name
+    return folder_of_step(run, FOLDER, name)
 
 
 def table_schema(ids: Ids) -> pa.Schema:
     """The schema of the joined table; `ids` are those of all rows."""
     id_type = ids.slice(0, 0).to_arrow().type
     fields = [
-        pa.field("uid" if ids.kind == "uid32" else "id", id_type),
+        pa.field(ids.column_name, id_type),
         pa.field(CAPTIONS, LIST),
         pa.field(REASON, pa.string()),
     ]
@@ -56,4 +55,4 @@ def unit_table(ids: Ids, captions: RowCaptions) -> pa.Table:
         None if row else captions.reasons.get(place, NOTHING) for place, row in enumerate(lists)
     ]
     columns = [ids.to_arrow(), pa.array(lists, LIST), pa.array(reasons, pa.string())]
-    return pa.table(columns, names=["uid" if ids.kind == "uid32" else "id", CAPTIONS, REASON])
+    return pa.table(columns, names=[ids.column_name, CAPTIONS, REASON])

@@ -37,6 +37,7 @@ from tamis.run.parts import Part, part_of
 from tamis.run.peak import frugal_arrow
 from tamis.run.pool_link import remember_pool
 from tamis.run.progress import Advance, Progress, Quiet
+from tamis.run.step import folder_of_step
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -60,9 +61,7 @@ _BLOCKS_AHEAD = 2
 
 def step_folder(run: Path | str, name: str = DEFAULT_NAME) -> Path:
     """Return RUN/masks/NAME. Raises ValueError for a name that leads elsewhere."""
-    if name.startswith(".") or not name or set(name) & set("/\\\0"):
-        raise ValueError(f"expected a plain name for the masks, got {name!r}")
-    return Path(run) / FOLDER / name
+    return folder_of_step(run, FOLDER, name)
 
 
 @frugal_arrow()

@@ -112,18 +112,13 @@ def masks_table(ids: Ids, masks: Sequence[Mask]) -> pa.Table:
         pa.ListArray.from_arrays(starts, pa.array(scores, pa.float32()), mask=_absent(there)),
         pa.array([mask.reason for mask in masks], pa.string()),
     ]
-    return pa.table([ids.to_arrow(), *columns], names=[id_name(ids), *COLUMNS.names])
+    return pa.table([ids.to_arrow(), *columns], names=[ids.column_name, *COLUMNS.names])
 
 
 def masks_schema(ids: Ids) -> pa.Schema:
     """The schema of the joined table; `ids` are those of all rows."""
-    name = pa.field(id_name(ids), ids.slice(0, 0).to_arrow().type)
+    name = pa.field(ids.column_name, ids.slice(0, 0).to_arrow().type)
     return pa.schema([name, *COLUMNS], metadata={METADATA_KEY: ids_digest(ids).encode()})
-
-
-def id_name(ids: Ids) -> str:
-    """The name of the column of ids."""
-    return "uid" if ids.kind == "uid32" else "id"
 
 
 def _offsets(lengths: Sequence[int | None]) -> Any:
