@@ -22,6 +22,10 @@ RESIDUAL: Final = 5  # which kept rows are checked for a kept duplicate
 BATCH: Final = 6  # which rows are compared in one batch
 CAPTION: Final = 7  # which tokens a captioner draws
 SHOWN: Final = 8  # which rows a contact sheet shows
+REFERENCE: Final = 9  # which rows a reference set is made of
+VALIDATION: Final = 10  # which families of pairs an adapter is validated on
+EPOCH: Final = 11  # the order of training pairs in an epoch
+MISMATCH: Final = 12  # which pairs are exchanged to get mismatched ones
 
 _WORD: Final = 2**64
 _INCREMENT: Final = 0x9E3779B97F4A7C15
