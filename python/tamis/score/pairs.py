@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from tamis.kernels.canonical import canonical
 from tamis.run.quarantine import reasons_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tamis.data.ids import Ids
     from tamis.data.pool import Pool
@@ -38,12 +38,12 @@ class Pairs:
     """The rows of one unit.
 
     Attributes:
-        images, texts: float16 (n, dim), canonical; zeros where the row is bad.
+        images, texts: (n, dim), as they are scored; zeros where the row is bad.
         reasons: row within the unit -> what is wrong with its image, its text, or both.
     """
 
-    images: Rows
-    texts: Rows
+    images: npt.NDArray[Any]
+    texts: npt.NDArray[Any]
     reasons: dict[int, str]
 
     @property
@@ -66,21 +66,9 @@ class PairedPool:
     """
 
     def __init__(self, images: Pool, texts: Pool) -> None:
-        for what, ours, theirs in (
-            ("rows", images.n_rows, texts.n_rows),
-            ("dimensions", images.dim, texts.dim),
-        ):
-            if ours != theirs:
-                raise PoolError(
-                    f"the image embeddings of {_named(images)} have {ours:,} {what}, the text "
-                    f"embeddings of {_named(texts)} {theirs:,}; name two that belong together"
-                )
-        same_place = images.path == texts.path and images.id_column == texts.id_column
-        if not same_place and ids_digest(images.ids()) != ids_digest(texts.ids()):
-            raise PoolError(
-                f"{_named(images)} and {_named(texts)} have other ids or another order; they must "
-                "be row-aligned"
-            )
+        require_aligned(images, texts)
+        if images.dim != texts.dim:
+            raise _apart(images, texts, "dimensions", images.dim, texts.dim)
         self.images, self.texts = PoolRows(images, "image"), PoolRows(texts, "text")
         self.n_rows, self.dim = images.n_rows, images.dim
 
@@ -105,9 +93,7 @@ class PairedPool:
         start, stop = unit.first_row, unit.first_row + unit.n_rows
         images, reasons = self.images.read(start, stop)
         texts, text_faults = self.texts.read(start, stop)
-        for row, fault in text_faults.items():
-            reasons[row] = f"{reasons[row]}; {fault}" if row in reasons else fault
-        return Pairs(images, texts, dict(sorted(reasons.items())))
+        return Pairs(images, texts, joined_reasons(reasons, text_faults))
 
 
 class PoolRows:
@@ -116,7 +102,12 @@ class PoolRows:
     Args:
         pool: the embeddings.
         side: what they are of, "image" or "text": the first word of every reason.
+
+    Attributes:
+        dtype: of the rows that are returned.
     """
+
+    dtype: np.dtype[Any] = np.dtype(np.float16)
 
     def __init__(self, pool: Pool, side: str) -> None:
         self.pool = pool
@@ -131,7 +122,7 @@ class PoolRows:
         reasons: dict[int, str] = {}
         for unit in self._cut(start, stop):
             read = self.pool.read_embeddings(unit)
-            rows, bad = canonical(read)
+            rows, bad = self.made(read)
             for row, reason in self._reasons(unit, read, bad).items():
                 reasons[unit.first_row - start + row] = reason
             parts.append(rows)
@@ -143,7 +134,7 @@ class PoolRows:
         Rows of `.npy` files and stored npz members are read one by one, all others by passing
         through the windows that hold them.
         """
-        taken = np.empty((len(rows), self.pool.dim), np.float16)
+        taken = np.empty((len(rows), self.pool.dim), self.dtype)
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         bounds = np.searchsorted(ordered, [*self._starts, self.pool.n_rows])
@@ -151,13 +142,39 @@ class PoolRows:
             if low < high:
                 wanted = ordered[low:high] - file.first_row
                 plain = self._plain_file(file)
-                found = self._pass(file, wanted) if plain is None else _gather(plain, wanted)
+                if plain is None:
+                    found, _ = self._pass(file, wanted)
+                else:
+                    found, _ = self.made(_gather(plain, wanted))
                 taken[order[low:high]] = found
         return taken
 
+    def reasons(self, rows: Index) -> dict[int, str]:
+        """Return position in `rows` -> what is wrong, of rows that :meth:`take` gave as zeros.
+
+        Costs a pass through the windows that hold them.
+        """
+        found = {}
+        for file, start in zip(self._files, self._starts.tolist(), strict=True):
+            inside = np.flatnonzero((rows >= start) & (rows < start + file.n_rows))
+            _, reasons = self._pass(file, rows[inside] - start)
+            for place, row in zip(inside.tolist(), rows[inside].tolist(), strict=True):
+                if row in reasons:
+                    found[place] = reasons[row]
+        return found
+
+    def made(self, stored: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return stored rows as they are used, zeros where they are bad, and which ones are."""
+        return canonical(stored)
+
+    def faults(
+        self, stored: npt.NDArray[Any], bad: npt.NDArray[np.bool_], known: Mapping[int, str]
+    ) -> dict[int, str]:
+        """Return row -> what is wrong with its embedding; see :func:`reasons_of`."""
+        return reasons_of(stored, bad, known)
+
     def _reasons(self, unit: Unit, read: np.ndarray, bad: np.ndarray) -> dict[int, str]:
-        known = self.pool.bad_reasons(unit)
-        found = reasons_of(read, bad, known)
+        found = self.faults(read, bad, self.pool.bad_reasons(unit))
         told = self._told(unit) if found else None
         return {
             row: (told[row] if told is not None else None) or f"{self.side} {reason}"
@@ -178,15 +195,18 @@ class PoolRows:
         found: list[str | None] = told.slice(first, unit.n_rows).to_pylist()
         return found
 
-    def _pass(self, file: Unit, wanted: Index) -> Rows:
-        found = np.empty((len(wanted), self.pool.dim), np.float16)
+    def _pass(self, file: Unit, wanted: Index) -> tuple[npt.NDArray[Any], dict[int, str]]:
+        """Return rows of a file, and the pool's row -> reason for all that were passed by."""
+        found = np.empty((len(wanted), self.pool.dim), self.dtype)
+        passed: dict[int, str] = {}
         for window in np.unique(wanted // WINDOW_ROWS).tolist():
             first = file.first_row + window * WINDOW_ROWS
             stop = min(first + WINDOW_ROWS, file.first_row + file.n_rows)
-            rows, _ = self.read(first, stop)
+            rows, reasons = self.read(first, stop)
             inside = wanted // WINDOW_ROWS == window
             found[inside] = rows[wanted[inside] - window * WINDOW_ROWS]
-        return found
+            passed |= {first + row: reason for row, reason in reasons.items()}
+        return found, passed
 
     def _cut(self, start: int, stop: int) -> Iterable[Unit]:
         first = int(np.searchsorted(self._starts, start, side="right")) - 1
@@ -202,6 +222,26 @@ class PoolRows:
             opened = _open_plain(self.pool.files[file.file], self.pool.embedding)
             self._plain[file.file] = opened if isinstance(opened, NpyFile) else None
         return self._plain[file.file]
+
+
+def require_aligned(images: Pool, texts: Pool) -> None:
+    """Raise PoolError unless two openings have the same rows: as many, with the same ids."""
+    if images.n_rows != texts.n_rows:
+        raise _apart(images, texts, "rows", images.n_rows, texts.n_rows)
+    same_place = images.path == texts.path and images.id_column == texts.id_column
+    if not same_place and ids_digest(images.ids()) != ids_digest(texts.ids()):
+        raise PoolError(
+            f"{_named(images)} and {_named(texts)} have other ids or another order; they must "
+            "be row-aligned"
+        )
+
+
+def joined_reasons(images: Mapping[int, str], texts: Mapping[int, str]) -> dict[int, str]:
+    """Return row -> what is wrong with its image, its text, or both; rows ascend."""
+    found = dict(images)
+    for row, fault in texts.items():
+        found[row] = f"{found[row]}; {fault}" if row in found else fault
+    return dict(sorted(found.items()))
 
 
 def joined_inputs(pools: dict[str, Pool]) -> list[InputFile]:
@@ -227,8 +267,8 @@ def _open_plain(path: object, embedding: str | None) -> object:
     return None
 
 
-def _gather(file: NpyFile, rows: Index) -> Rows:
-    """Rows of a file, canonical; mapped just for this, and no page read ahead."""
+def _gather(file: NpyFile, rows: Index) -> npt.NDArray[Any]:
+    """Rows of a file as stored; mapped just for this, and no page read ahead."""
     start = file.header.offset
     try:
         with (
@@ -241,11 +281,18 @@ def _gather(file: NpyFile, rows: Index) -> Rows:
                 mapped.madvise(mmap.MADV_RANDOM)
             count = file.shape[0] * file.shape[1]
             stored = np.frombuffer(mapped, file.dtype, count, start).reshape(file.shape)
-            found = stored[rows]
+            found: npt.NDArray[Any] = stored[rows]
             del stored  # the map cannot be closed while an array looks at it
     except OSError as error:
         raise PoolError(f"cannot read {file.path}: {error.strerror or error}") from error
-    return canonical(found)[0]
+    return found
+
+
+def _apart(images: Pool, texts: Pool, what: str, ours: int, theirs: int) -> PoolError:
+    return PoolError(
+        f"the image embeddings of {_named(images)} have {ours:,} {what}, the text "
+        f"embeddings of {_named(texts)} {theirs:,}; name two that belong together"
+    )
 
 
 def _named(pool: Pool) -> str:

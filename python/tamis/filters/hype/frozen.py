@@ -1,0 +1,74 @@
+"""Frozen embeddings: the canonical rows that an adapter is trained on and applied to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tamis.data.remote import RemotePath, place_of
+from tamis.data.samples.source import Side
+from tamis.errors import PoolError, RunError
+from tamis.run.status import RunStatus
+from tamis.score.pairs import PoolRows
+from tamis.score.sides import open_side
+
+if TYPE_CHECKING:
+    from tamis.data.pool import Pool
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The embeddings of one side.
+
+    Attributes:
+        rows: float16, canonical.
+        origin: what they are, as JSON can hold it: "embedding" (npz key, column or folder, None
+            for plain rows), "dim", and "encoder", the recipe of their embed step, or None.
+    """
+
+    rows: PoolRows
+    origin: dict[str, Any]
+
+
+def open_frozen(
+    side: Side,
+    run: Path,
+    *,
+    pool: str | None = None,
+    embedding: str | None = None,
+    step: str | None = None,
+    ids: str | None = None,
+) -> Frozen:
+    """Open the frozen embeddings of one side; :func:`tamis.score.sides.open_side` has the options.
+
+    Raises:
+        ValueError: both `embedding` and `step`.
+        PoolError, RunError: they are not there, their step has not ended, or they are tangent
+            vectors already.
+    """
+    return frozen_of(open_side(side, run, pool=pool, embedding=embedding, step=step, ids=ids), side)
+
+
+def frozen_of(opened: Pool, side: Side) -> Frozen:
+    """Return the frozen embeddings that a pool was opened for. Raises PoolError as above."""
+    encoder = encoder_of(opened)
+    if encoder is not None and encoder.get("curvature") is not None:
+        raise PoolError(
+            f"{opened.path} holds tangent vectors of a hyperbolic encoder, which need no adapter; "
+            "name embeddings of another encoder"
+        )
+    origin = {"embedding": opened.embedding, "dim": opened.dim, "encoder": encoder}
+    return Frozen(PoolRows(opened, side), origin)
+
+
+def encoder_of(pool: Pool) -> dict[str, Any] | None:
+    """Return the recipe of the encoder where a pool is an embed step, else None."""
+    place = place_of(pool.path)
+    if isinstance(place, RemotePath):
+        return None
+    try:
+        encoder = RunStatus.of(place).recipe.get("encoder")
+    except RunError:
+        return None  # somebody else's file of that name
+    return dict(encoder) if isinstance(encoder, dict) else None
