@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.cli.show import sieve, tmars
+from tamis.cli.show import hype, sieve, tmars
 
 app = typer.Typer(
     name="show",
@@ -15,3 +15,4 @@ app = typer.Typer(
 )
 tmars.register(app)
 sieve.register(app)
+hype.register(app)
