@@ -62,6 +62,7 @@ class Projection:
     """Random projections of pixels and of tokens, a batch at a time."""
 
     name = "projection"
+    curvature: float | None = None
     buckets = BUCKETS
     prepare_image = staticmethod(shrunk)
 
@@ -74,7 +75,8 @@ class Projection:
         self._tokens = random.standard_normal((256, DIM)).astype("f4")
 
     def recipe(self) -> dict[str, Any]:
-        return {"model": "projection"}
+        space = {} if self.curvature is None else {"curvature": self.curvature}
+        return {"model": "projection", **space}
 
     def encode_images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         assert batch.shape == (self.batch_size, 5, 6, 3) and batch.dtype == np.uint8

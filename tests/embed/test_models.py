@@ -9,10 +9,14 @@ import pytest
 from tamis.embed.models import encoder_name, open_encoder, parse_model, sides_of
 from tamis.errors import MissingExtraError
 
-KINDS = "expected a model open_clip:MODEL/PRETRAINED, sentence:NAME, causal:NAME or demo"
+KINDS = (
+    "expected a model open_clip:MODEL/PRETRAINED, sentence:NAME, causal:NAME, hype, meru or demo"
+)
 
 
-@pytest.mark.parametrize("model", ["", "clip", "ViT-B-32/openai", "demo:x", "sentence:", "demo:"])
+@pytest.mark.parametrize(
+    "model", ["", "clip", "ViT-B-32/openai", "demo:x", "sentence:", "demo:", "hype:x"]
+)
 def test_unknown_models(model: str) -> None:
     with pytest.raises(ValueError, match=KINDS):
         open_encoder(model)

@@ -26,6 +26,7 @@ POOL is a folder of webdataset tars, parquet with captions and image paths, a fo
 text pool (parquet or jsonl), or the URL of one.
 
 Models: open_clip:MODEL/PRETRAINED, sentence:NAME (texts), causal:NAME (texts, last token's state),
+hype and meru (hyperbolic, with a checkpoint of that kind in --weights; rows are tangent vectors),
 demo (a small offline stand-in for CLIP).
 
 The same command continues a run. In a job array, give every job its --part I/N, and run the command
@@ -54,7 +55,8 @@ def embed(
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="A local checkpoint (open_clip; safetensors preferred) or model folder. Other "
+            help="A local checkpoint (open_clip, hype, meru; safetensors preferred) or model "
+            "folder. Other "
             "checkpoints load with weights_only=True, which is no security boundary.",
             rich_help_panel=FILES,
         ),
@@ -100,7 +102,8 @@ def embed(
     precision: Annotated[
         str,
         typer.Option(
-            help="fp32, bf16 or fp16; auto: fp32 on a CPU, fp16 on a GPU.", rich_help_panel=MACHINE
+            help="fp32, bf16 or fp16; auto: fp32 on a CPU and for hype and meru, else fp16.",
+            rich_help_panel=MACHINE,
         ),
     ] = "auto",
     dry_run: Annotated[

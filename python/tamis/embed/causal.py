@@ -44,6 +44,7 @@ class CausalEncoder:
     """
 
     prepare_image = None
+    curvature = None
 
     def __init__(
         self, model: str, *, weights: Path | str | None, device: Device, long: str = "truncate"

@@ -55,6 +55,7 @@ class DemoEncoder:
     """
 
     name = "demo"
+    curvature = None
     buckets = (MOST_TOKENS,)
     dims: Mapping[Side, int] = {"image": _DIM, "text": _DIM}
 

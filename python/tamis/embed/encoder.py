@@ -50,6 +50,13 @@ class Encoder(Protocol):
         """Length of a row for every side that can be encoded."""
 
     @property
+    def curvature(self) -> float | None:
+        """c > 0 of the hyperbolic space whose tangent vectors at the origin the rows are.
+
+        None for all other rows. Tangent vectors are stored as they are, others normalised.
+        """
+
+    @property
     def prepare_image(self) -> PrepareImage | None:
         """Makes what `encode_images` takes; None where images cannot be encoded."""
 
@@ -62,7 +69,10 @@ class Encoder(Protocol):
         """
 
     def recipe(self) -> dict[str, Any]:
-        """All that can change a row, as JSON can hold it: model, weights, precision, versions."""
+        """All that can change a row, as JSON can hold it: model, weights, precision, versions.
+
+        "curvature" is in it where there is one.
+        """
 
     def encode_images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
         """Encode prepared images, (n, ...), to rows, float32 or float64 (n, dims["image"])."""

@@ -88,7 +88,7 @@ def run_embed(
     folder = step_folder(out_run, name)
     recipe = {
         "step": "embed",
-        "encoder": encoder.recipe(),
+        "encoder": _recipe_of(encoder),
         "sides": sorted(chosen),
         "columns": {key: name for key, name in (columns or {}).items() if name is not None},
         "batch_size": batch_size,
@@ -161,6 +161,16 @@ def step_folder(run: Path | str, name: str) -> Path:
     return folder_of_step(run, FOLDER, name)
 
 
+def _recipe_of(encoder: Encoder) -> dict[str, Any]:
+    recipe = encoder.recipe()
+    if recipe.get("curvature") != encoder.curvature:
+        raise ValueError(
+            f"the encoder {encoder.name} has curvature {encoder.curvature}, its recipe "
+            f"{recipe.get('curvature')}; a later step takes the rows for what the recipe says"
+        )
+    return recipe
+
+
 class _Job:
     def __init__(
         self,
@@ -220,7 +230,8 @@ class _Job:
         unit = rows.unit
         ids = self._ids.slice(unit.first_row, unit.first_row + unit.n_rows)
         position = self.position[unit.name]
-        files = unit_files(position, ids, rows.keys, rows.finish(), rows.reasons)
+        tangent = self._encoder.curvature is not None
+        files = unit_files(position, ids, rows.keys, rows.finish(), rows.reasons, tangent=tangent)
         self._run.commit(STAGE, unit.name, files)
 
 

@@ -6,6 +6,7 @@
 | `open_clip:hf-hub:ORG/REPO`, `open_clip:local-dir:PATH` | the same, in open_clip's other words |
 | `sentence:NAME` | texts, by sentence-transformers, e.g. `sentence:all-MiniLM-L6-v2` |
 | `causal:NAME` | texts, a causal language model's last state; `causal` is facebook/opt-125m |
+| `hype`, `meru` | images and texts, tangent vectors, by a checkpoint of that kind in `weights` |
 | `demo` | images and texts, an offline stand-in for demonstrations |
 """
 
@@ -16,14 +17,19 @@ from pathlib import Path
 from tamis.data.samples.source import Side
 from tamis.embed.device import Device
 from tamis.embed.encoder import Encoder, short_name
+from tamis.embed.hyperbolic.layout import LAYOUTS
 
 KINDS: dict[str, frozenset[Side]] = {
     "open_clip": frozenset({"image", "text"}),
     "sentence": frozenset({"text"}),
     "causal": frozenset({"text"}),
+    "hype": frozenset({"image", "text"}),
+    "meru": frozenset({"image", "text"}),
     "demo": frozenset({"image", "text"}),
 }
 """Kind of encoder -> what it encodes."""
+
+_NAMELESS = (*LAYOUTS, "demo")
 
 
 def parse_model(model: str) -> tuple[str, str]:
@@ -41,10 +47,10 @@ def parse_model(model: str) -> tuple[str, str]:
     kind, colon, name = model.partition(":")
     if kind == "causal" and not name:
         name = DEFAULT_MODEL
-    if kind not in KINDS or (kind == "demo") != (not name) or (colon and not name):
+    if kind not in KINDS or (kind in _NAMELESS) != (not name) or (colon and not name):
         raise ValueError(
-            "expected a model open_clip:MODEL/PRETRAINED, sentence:NAME, causal:NAME or demo, "
-            f"got {model!r}"
+            "expected a model open_clip:MODEL/PRETRAINED, sentence:NAME, causal:NAME, hype, meru "
+            f"or demo, got {model!r}"
         )
     return kind, name
 
@@ -62,6 +68,8 @@ def encoder_name(model: str) -> str:
         ('open_clip-ViT-B-32-openai', 'causal-opt-125m')
     """
     kind, name = parse_model(model)
+    if kind in _NAMELESS:
+        return kind
     return short_name(kind, Path(name).name if kind in ("sentence", "causal") else name)
 
 
@@ -77,9 +85,11 @@ def open_encoder(
 
     Args:
         model: a line of this module's table.
-        weights: a local checkpoint (open_clip) or folder (sentence, causal).
+        weights: a local checkpoint (open_clip; required by hype and meru) or folder (sentence,
+            causal).
         device: "auto", "cpu" or "cuda".
-        precision: "auto" (fp32 on a CPU, fp16 on a GPU), "fp32", "bf16" or "fp16".
+        precision: "auto" (fp32 on a CPU and for hype and meru, else fp16 on a GPU), "fp32", "bf16"
+            or "fp16".
         long: for causal models, "truncate" (the default) or "chunk-mean".
 
     Raises:
@@ -95,6 +105,10 @@ def open_encoder(
         from tamis.embed.demo import DemoEncoder
 
         return DemoEncoder()
+    if kind in LAYOUTS:
+        from tamis.embed.hyperbolic.encoder import HyperbolicEncoder
+
+        return HyperbolicEncoder(kind, weights=weights, device=device, precision=precision)
     where = Device.choose(device, precision)
     if kind == "open_clip":
         from tamis.embed.open_clip import OpenClipEncoder

@@ -56,6 +56,8 @@ class OpenClipEncoder:
         MissingExtraError: open_clip is not installed.
     """
 
+    curvature = None
+
     def __init__(self, model: str, *, weights: Path | str | None, device: Device) -> None:
         self._id = model
         self._device = device
@@ -64,7 +66,7 @@ class OpenClipEncoder:
         self._model.to(device.kind)
         self._tokenizer = _tokenizer(model)
         self.name = short_name("open_clip", model)
-        self.prepare_image, self._finish = _split(transforms)
+        self.prepare_image, self._finish = divided(transforms)
         length = int(getattr(self._tokenizer, "context_length", None) or 77)
         self.buckets = (length,)
         self.dims: Mapping[Side, int] = {
@@ -74,12 +76,11 @@ class OpenClipEncoder:
 
     def recipe(self) -> dict[str, Any]:
         """See :class:`tamis.embed.encoder.Encoder`."""
-        packages = ("open_clip_torch", "pillow", "torchvision")
         return {
             "model": f"open_clip:{self._id}",
             "weights": self._hash,
             **self._device.recipe(),
-            **{name: _version(name) for name in packages},
+            **versions(),
         }
 
     def encode_images(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
@@ -88,10 +89,7 @@ class OpenClipEncoder:
 
     def prepare_texts(self, texts: Sequence[str]) -> list[list[Tokens]]:
         """See :class:`tamis.embed.encoder.Encoder`."""
-        if not texts:
-            return []
-        short = [text if len(text) <= LONGEST_TEXT else _folded(text) for text in texts]
-        return [[row] for row in self._tokenizer(short).numpy().astype(np.int64)]
+        return tokenized(self._tokenizer, texts)
 
     def encode_texts(self, tokens: Tokens, lengths: Tokens) -> npt.NDArray[np.floating[Any]]:
         """See :class:`tamis.embed.encoder.Encoder`."""
@@ -163,8 +161,8 @@ def _tokenizer(name: str) -> Any:
         raise load_failure(f"the tokenizer of {model}", error, hub=hub) from error
 
 
-def _split(transforms: Any) -> tuple[Steps, Callable[[Any], Any]]:
-    """Divide transforms into what workers do and what the device does.
+def divided(transforms: Any) -> tuple[Steps, Callable[[Any], Any]]:
+    """Divide open_clip's transforms into what workers do and what the device does.
 
     Pixels cross to this process as bytes, a quarter of the size; their conversion to numbers and
     normalisation give the same bits here.
@@ -179,9 +177,19 @@ def _split(transforms: Any) -> tuple[Steps, Callable[[Any], Any]]:
     return Steps(steps[:-2]), lambda x: normalize(x.permute(0, 3, 1, 2).contiguous().float() / 255)
 
 
+def tokenized(tokenizer: Any, texts: Sequence[str]) -> list[list[Tokens]]:
+    """Return one piece per text by a tokenizer of open_clip, which cuts and pads."""
+    if not texts:
+        return []
+    short = [text if len(text) <= LONGEST_TEXT else _folded(text) for text in texts]
+    return [[row] for row in tokenizer(short).numpy().astype(np.int64)]
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that make a row out of a sample, torch's apart."""
+    packages = ("open_clip_torch", "pillow", "torchvision")
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in packages}
+
+
 def _folded(text: str) -> str:
     return " ".join(text.split())[:LONGEST_TEXT]
-
-
-def _version(package: str) -> str:
-    return importlib.metadata.version(package).partition("+")[0]

@@ -43,6 +43,7 @@ class SentenceEncoder:
     """
 
     prepare_image = None
+    curvature = None
 
     def __init__(self, model: str, *, weights: Path | str | None, device: Device) -> None:
         self._id = model

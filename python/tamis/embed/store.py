@@ -2,7 +2,8 @@
 
 ```
 img_emb/img_emb_00000.npy         float16 canonical rows of the first unit, all its rows in order; a
-                                  row without an embedding is all zero
+                                  row without an embedding is all zero; float32 tangent vectors, as
+                                  they are, where the encoder has a curvature
 text_emb/text_emb_00000.npy       the same for texts
 metadata/metadata_00000.parquet   ids, key, and a reason per side, null where there is a row
 ```
@@ -47,6 +48,8 @@ def unit_files(
     keys: Sequence[str],
     rows: Mapping[Side, npt.NDArray[np.floating[Any]]],
     reasons: Mapping[Side, Mapping[int, str]],
+    *,
+    tangent: bool = False,
 ) -> dict[str, Payload]:
     """Return path -> content of a unit's files.
 
@@ -56,6 +59,7 @@ def unit_files(
         rows: side -> (n, dim) as the encoder gave them; what stands in rows that have a reason does
             not matter.
         reasons: side -> row within the unit -> why it has no embedding.
+        tangent: the rows are tangent vectors, whose length has a meaning.
     """
     files: dict[str, Payload] = {}
     columns = _id_columns(ids, keys)
@@ -63,7 +67,12 @@ def unit_files(
         known = dict(reasons.get(side, {}))
         raw = np.array(rows[side])
         raw[list(known)] = 0
-        kept, bad = canonical(raw)
+        if tangent:
+            with np.errstate(over="ignore"):
+                raw = raw.astype(np.float32)
+            kept, bad = raw.copy(), ~np.isfinite(raw).all(1) | ~raw.any(1)
+        else:
+            kept, bad = canonical(raw)
         found = reasons_of(raw, bad, known)
         kept[bad] = 0
         folder = FOLDERS[side]

@@ -1,0 +1,1 @@
+"""Encoders whose rows are tangent vectors of a hyperbolic space: MERU's kind, and HYPE's."""
