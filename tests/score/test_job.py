@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from tamis.errors import BadRowsError, ChangedError, LockedError, RunError
 from tamis.run.pool_link import pool_of
 from tamis.score import job, table
 from tamis.score.job import run_scorer
-from tamis.score.scorer import Scores
+from tamis.score.scorer import Scores, Tables
 
 SCRIPT = """
 import sys, time
@@ -167,6 +168,39 @@ def test_too_many_rows_without_a_score(pool: Path, tmp_path: Path) -> None:
     run_scorer(FirstElement(pool), out)
     run_scorer(FirstElement(pool), tmp_path / "other")
     assert snapshot(out) == snapshot(tmp_path / "other")
+
+
+class Diagnosed(FirstElement):
+    """Says what its scores depend on, and sums a column."""
+
+    def depends(self) -> dict[str, Any]:
+        return {"seen": [1, None]}
+
+    def diagnose(self, tables: Tables) -> dict[str, Any]:
+        parts = [table.column("first_tenths").to_numpy() for table in tables(["first_tenths"])]
+        return {"groups": [len(part) for part in parts], "sum": int(np.concatenate(parts).sum())}
+
+
+def test_a_scorer_says_more_of_the_joined_scores(
+    pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "UNITS", replace(table.UNITS, group_rows=40))
+    found = run_scorer(Diagnosed(pool), tmp_path / "run", rows_per_unit=7)
+    file = tmp_path / "run/scores/first/scores.parquet"
+    tenths = pq.read_table(file).column("first_tenths").to_numpy()
+    assert found["diagnostics"] == {"groups": [40, 40, 3], "sum": int(tenths.sum())}
+    written = json.loads((file.parent / "summary.json").read_text())
+    assert written == found
+    assert pq.read_schema(file).metadata[b"tamis.depends"] == b'{"seen": [1, null]}'
+    assert "diagnostics" not in run_scorer(Diagnosed(pool), tmp_path / "parts", part=(1, 2))
+    run_scorer(Diagnosed(pool), tmp_path / "other", rows_per_unit=83)
+    assert json.loads((tmp_path / "other/scores/first/summary.json").read_text()) == written
+
+
+def test_a_scorer_that_says_no_more_leaves_no_trace(pool: Path, tmp_path: Path) -> None:
+    assert "diagnostics" not in run_scorer(FirstElement(pool), tmp_path / "run")
+    schema = pq.read_schema(tmp_path / "run/scores/first/scores.parquet")
+    assert [*schema.metadata] == [b"tamis.ids"]
 
 
 def test_what_changes_a_score_is_noticed(pool: Path, tmp_path: Path) -> None:

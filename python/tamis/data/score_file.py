@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
-from tamis.data.column import ParquetColumn, common_type
+from tamis.data.column import ParquetColumn, common_type, kind_of
+from tamis.data.dependence import Comparable, dependence_of
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY
 from tamis.data.listing import files_ending, natural_key
@@ -38,6 +40,7 @@ class ScoreFiles:
         schema: of the first file.
         id_column: the column of ids.
         digest: over the ids in row order, where the one file has it; see `tamis.data.ids_digest`.
+        depends: what the scores depend on, where a file says it; see `tamis.data.dependence`.
         strict: whether ids must be DataComp's uids.
     """
 
@@ -49,6 +52,7 @@ class ScoreFiles:
     id_column: str
     digest: str | None
     strict: bool
+    depends: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -84,6 +88,7 @@ class ScoreFiles:
             id_column,
             digest,
             strict and id_column == UID_COLUMN and digest is None,
+            _common_dependence(files, id_column),
         )
 
     @property
@@ -216,6 +221,32 @@ def parquet_files(path: Place) -> list[Place]:
     if not files:
         raise PoolError(f"{path}: expected a folder with {ENDING} files, it has none")
     return [files[name] for name in sorted(files, key=natural_key)]
+
+
+def require_comparable(tables: Iterable[ScoreFiles]) -> None:
+    """Raise PoolError where tables have scores of one name that depend on different things."""
+    known: dict[str, Comparable] = {}
+    for table in tables:
+        for name in _scores(table.schema, table.id_column) if table.depends else ():
+            known.setdefault(name, Comparable(name)).add(table.path, table.depends)
+
+
+def _common_dependence(files: list[MetadataFile], id_column: str) -> dict[str, Any]:
+    """What the scores of all files depend on. Raises PoolError where they differ."""
+    scores = _scores(files[0].schema, id_column)
+    known = Comparable(scores[0] if scores else id_column)
+    found: dict[str, Any] = {}
+    for file in files:
+        depends = dependence_of(file.path, file.schema)
+        known.add(file.path, depends)
+        found |= {what: told for what, told in depends.items() if found.get(what) is None}
+    return found
+
+
+def _scores(schema: pa.Schema, id_column: str) -> list[str]:
+    """The columns of numbers or bools."""
+    kinds = {part.name: kind_of(part.type) for part in schema if part.name != id_column}
+    return [name for name, kind in kinds.items() if kind in ("number", "set")]
 
 
 def _walk(folder: Place) -> Iterator[Place]:

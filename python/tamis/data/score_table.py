@@ -23,12 +23,11 @@ from tamis.data.column import (
 )
 from tamis.data.ids import Ids
 from tamis.data.remote import Place, place_of
-from tamis.data.score_file import ScoreFiles, tables_at
+from tamis.data.score_file import ScoreFiles, require_comparable, tables_at
 from tamis.data.score_join import equal_ids, gathered, positions_in
 from tamis.errors import PoolError
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-_ID_BYTES = 16
 
 
 class IdReader(Protocol):
@@ -101,7 +100,8 @@ class ScoreTables:
             memory_bytes: how much may be kept of what is read more than once.
 
         Raises:
-            PoolError: a file is not readable, or has no column of ids.
+            PoolError: a file is not readable, or has no column of ids; or tables have scores of one
+                name that cannot be mixed, see `tamis.data.dependence`.
             RunError: the run has no score table.
         """
         tables = cls(memory_bytes)
@@ -113,6 +113,7 @@ class ScoreTables:
                 raise PoolError(f"{opened.path} holds no rows")
             if not all(file.resolve() in seen for file in opened.paths):
                 found.append(opened)
+        require_comparable(found)
         tables._files = _named_apart(found)
         tables.n_rows = found[0].n_rows
         tables.ids = found[0].ids()
@@ -250,7 +251,7 @@ class ScoreTables:
                 how = "digest" if same else "equal ids"
                 self.joins[table.name] = Joined(how, self.n_rows, 0, 0)
                 return None
-        positions = positions_in(base, table)
+        positions = positions_in(base.ids().read, base.n_rows, table)
         matched = int((positions >= 0).sum())
         if not matched:
             raise PoolError(

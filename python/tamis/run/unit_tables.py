@@ -54,6 +54,16 @@ class UnitTables:
                 )
             yield table
 
+    def grouped(
+        self, step: Path, units: Sequence[Unit], columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the lines of all units in tables of `group_rows`; holds one and a unit at a time.
+
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+        return _regrouped(self.read(step, units, columns), self.group_rows)
+
     def joined(
         self, step: Path, units: Sequence[Unit], schema: pa.Schema
     ) -> Callable[[atomic.AtomicFile], None]:
@@ -61,7 +71,7 @@ class UnitTables:
 
         def write(file: atomic.AtomicFile) -> None:
             with atomic.parquet_writer(file, schema) as writer:
-                for table in _regrouped(self.read(step, units), self.group_rows):
+                for table in self.grouped(step, units):
                     writer.write_table(table.cast(schema), row_group_size=self.group_rows)
 
         return write

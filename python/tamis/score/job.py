@@ -4,7 +4,8 @@
 
     units/UNIT.parquet   the lines of one unit
     scores.parquet       all lines, in the order of the pool's rows
-    summary.json         rows in, scored, unscored by reason, how the scores are spread
+    summary.json         rows in, scored, unscored by reason, how the scores are spread, and what
+                         the scorer found to say of them
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def run_scorer(
         progress: shows the stages.
 
     Returns:
-        The content of `summary.json`: see :func:`tamis.score.spread.spread`; that of the part's
-        rows for a part, with the part.
+        The content of `summary.json`: see :func:`tamis.score.spread.spread` and the scorer's
+        `diagnose`; for a part the spread of its rows, with the part.
 
     Raises:
         BadRowsError: too many rows have no score; the table was not written.
@@ -126,7 +127,7 @@ def _spread(scorer: Scorer, step: RunDirectory, units: Sequence[Unit]) -> dict[s
     from tamis.score.spread import spread
     from tamis.score.table import REASON, UNITS
 
-    return spread(lambda: UNITS.read(step.path, units, [scorer.name, REASON]))
+    return spread(lambda: UNITS.grouped(step.path, units, [scorer.name, REASON]))
 
 
 def _join(
@@ -140,8 +141,11 @@ def _join(
         **_spread(scorer, step, units),
     }
     _refuse(summary, max_bad_fraction, step.path)
+    found = scorer.diagnose(lambda columns: UNITS.grouped(step.path, units, list(columns)))
+    if found:
+        summary["diagnostics"] = found
     if not step.done(*RESULT):
-        schema = table_schema(scorer.schema, scorer.ids())
+        schema = table_schema(scorer.schema, scorer.ids(), scorer.depends())
         files = {SCORES: UNITS.joined(step.path, units, schema), SUMMARY: summary}
         step.commit(*RESULT, files)
     return summary

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tamis.run.inputs import InputFile
     from tamis.run.parts import Part
     from tamis.run.progress import Progress
+
+Tables: TypeAlias = "Callable[[Sequence[str]], Iterator[pa.Table]]"
+"""Gives the named columns of all rows, in tables of so many rows whatever the units were."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Scores:
 class Scorer(Protocol):
     """Scores the rows of one pool, unit by unit, each unit by itself.
 
-    A class that scores names this one as its base and has all members but `prepare`, which most
-    leave as it is. :func:`tamis.score.job.run_scorer` does the rest: resuming, parts, joining.
+    A class that scores names this one as its base and has all members but `prepare`, `depends` and
+    `diagnose`, which most leave as they are. :func:`tamis.score.job.run_scorer` does the rest:
+    resuming, parts, joining.
     """
 
     @property
@@ -82,3 +86,18 @@ class Scorer(Protocol):
     def score(self, unit: Unit) -> Scores:
         """Score one unit; the result depends on the recipe and the inputs alone."""
         ...
+
+    def depends(self) -> dict[str, Any]:
+        """What makes scores incomparable where it differs, as JSON can hold it.
+
+        The table carries it; tables of one column that differ in it are not mixed.
+        """
+        return {}
+
+    def diagnose(self, tables: Tables) -> dict[str, Any]:
+        """What `summary.json` says of the joined scores beyond their spread, as JSON can hold it.
+
+        Args:
+            tables: called once for each pass over the scores.
+        """
+        return {}

@@ -2,18 +2,20 @@
 
 Columns: `uid`, the scorer's own, and `reason`, null where the row has a score. The schema metadata
 holds the digest of the ids (`tamis.ids`), so that two tables are known to be row-aligned without
-reading an id.
+reading an id, and where scores depend on more than their row, on what (`tamis.depends`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.data.dependence import dependence_metadata
 from tamis.data.ids import Ids
 from tamis.data.ids_digest import METADATA_KEY, ids_digest
 from tamis.run.unit_tables import UnitTables
@@ -51,11 +53,18 @@ def check_columns(name: str, columns: pa.Schema) -> None:
             raise ValueError(f"column {column.name} cannot be of type {column.type}")
 
 
-def table_schema(columns: pa.Schema, ids: Ids) -> pa.Schema:
-    """The schema of the joined table; `ids` are those of all rows."""
+def table_schema(columns: pa.Schema, ids: Ids, depends: Mapping[str, Any]) -> pa.Schema:
+    """The schema of the joined table.
+
+    Args:
+        columns: the scorer's schema.
+        ids: of all rows.
+        depends: what the scores depend on; see `tamis.data.dependence`.
+    """
     id_type = ids.slice(0, 0).to_arrow().type
     fields = [pa.field(UID, id_type), *columns, pa.field(REASON, pa.string())]
-    return pa.schema(fields, metadata={METADATA_KEY: ids_digest(ids).encode()})
+    metadata = {METADATA_KEY: ids_digest(ids).encode(), **dependence_metadata(depends)}
+    return pa.schema(fields, metadata=metadata)
 
 
 def unit_table(ids: Ids, columns: pa.Schema, scores: Scores) -> pa.Table:
