@@ -28,7 +28,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
     """
     torch = require("torch", extra="embed")
     path = existing(path, "a checkpoint (safetensors, or of torch.save)")
-    archive = path.is_file() and zipfile.is_zipfile(path)
+    archive = path.is_file() and _is_archive(path)
     if not path.is_file() or not (archive or path.suffix == ".safetensors"):
         raise ValueError(
             f"expected a checkpoint NAME.safetensors, or one of torch.save (since torch 1.6), "
@@ -61,6 +61,13 @@ def read_state(path: Path | str) -> dict[str, Any]:
         if not tensor.isfinite().all():
             raise ValueError(f"{path}: {name} holds NaN or infinity; take an earlier checkpoint")
     return dict(state)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # the end of one, and wrong
+        return False
 
 
 def _check_archive(path: Path) -> None:
