@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from tamis.curate.hype_options import HypeOptions
 from tamis.curate.image_scorers import SieveOptions, TmarsOptions
 from tamis.curate.options import Options
 from tamis.curate.place import Place
@@ -185,6 +186,7 @@ SCORERS: dict[str, type[Options]] = {
     "basic": BasicOptions,
     "caption": CaptionOptions,
     "clip": ClipOptions,
+    "hype": HypeOptions,
     "image_based": ImageBasedOptions,
     "laion2b": Laion2bOptions,
     "negcliploss": NegClipLossOptions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.cli.score import datacomp, embeddings, sieve, tmars
+from tamis.cli.score import datacomp, embeddings, hype, sieve, tmars
 
 app = typer.Typer(
     name="score",
@@ -15,5 +15,6 @@ app = typer.Typer(
 )
 embeddings.register(app)
 datacomp.register(app)
+hype.register(app)
 sieve.register(app)
 tmars.register(app)

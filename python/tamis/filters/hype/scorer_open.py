@@ -1,0 +1,102 @@
+"""From a run to its HYPE scorer: the sides, the reference and the given terms opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from tamis.filters.hype.reference import FILE, ROWS, Reference
+from tamis.filters.hype.reference_build import reference_of_run
+from tamis.filters.hype.reference_file import open_reference
+from tamis.filters.hype.scorer import Hype
+from tamis.filters.hype.terms_given import find_column, tables_beside
+
+if TYPE_CHECKING:
+    from tamis.data.remote import Place
+    from tamis.data.score_file import ScoreFiles
+    from tamis.filters.hype.points import Points
+    from tamis.lorentz import Mode
+
+Only: TypeAlias = Literal["image", "text"]
+Sides: TypeAlias = "tuple[Points | None, Points | None]"
+
+
+def open_hype(
+    run: Path,
+    sides: Callable[[Only | None], Sides],
+    *,
+    pool: str | None = None,
+    only: Only | None = None,
+    reference: Path | None = None,
+    reference_rows: int | None = None,
+    reference_seed: int | None = None,
+    clip: str | None = None,
+    imagenet: str | None = None,
+    metadata: Callable[[], ScoreFiles | None] = lambda: None,
+    scores: Sequence[Place | str] = (),
+    weights: Mapping[str, float] | None = None,
+    mode: Mode = "stable",
+    min_radius: float = 0.1,
+    clamp: bool = False,
+    name: str = "hype",
+) -> Hype:
+    """Open the scorer of a run; build the run's reference where it has none.
+
+    Args:
+        run: the run directory.
+        sides: opens (images, texts), or one of them and None for the other.
+        pool: its path or URL, which the run remembers; None where the run knows it.
+        only: score this side alone. The other is opened only to build a reference.
+        reference: a file of `tamis reference`; None for RUN/reference.safetensors.
+        reference_rows, reference_seed: of the run's reference. None: those of the one that is
+            there, or where it is built 10,000 rows and seed 0.
+        clip, imagenet: COLUMN or TABLE.COLUMN of the terms that other methods made.
+        metadata: opens the pool's parquet files, in which these are looked for too.
+        scores: more parquet files or folders in which they are looked for.
+        weights, mode, min_radius, clamp, name: of :class:`tamis.filters.hype.scorer.Hype`.
+
+    Raises:
+        ValueError: a setting out of range, or the rows of a reference that is given.
+        ChangedError: the run's reference was made of other rows, or with another seed.
+        PoolError, RunError: one sentence.
+    """
+    if reference is not None and (reference_rows is not None or reference_seed is not None):
+        raise ValueError(
+            "expected a reference file, or the rows and the seed of one to build, not both"
+        )
+    own = run / FILE
+    made = reference is None and not own.exists()
+    choice = made or reference_rows is not None or reference_seed is not None
+    images, texts = sides(None if choice else only)
+    against: Reference
+    if choice:
+        rows = ROWS if reference_rows is None else reference_rows
+        against = reference_of_run(run, images, texts, rows, reference_seed or 0, pool=pool)
+    else:
+        against = open_reference(own if reference is None else reference)
+    images, texts = None if only == "text" else images, None if only == "image" else texts
+    asked = {"clip": clip, "imagenet": imagenet}
+    given = {}
+    if clip is not None or imagenet is not None:
+        tables = tables_beside(run, name, metadata(), scores)
+        rows_of = images or texts
+        assert rows_of is not None
+        given = {
+            term: find_column(column, tables, rows_of.ids())
+            for term, column in asked.items()
+            if column is not None
+        }
+    elif scores:
+        raise ValueError("expected a clip or imagenet column where more scores are given")
+    return Hype(
+        images,
+        texts,
+        against,
+        mode=mode,
+        min_radius=min_radius,
+        clamp=clamp,
+        weights=weights,
+        given=given,
+        name=name,
+    )
