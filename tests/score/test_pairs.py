@@ -77,14 +77,17 @@ def test_rows_by_range_and_by_number(
     rows[19, 0], rows[20] = np.nan, 0
     expected, _ = canonical(rows)
     both = PoolRows(write(tmp_path, rows), "image")
+    known = {19: "image embedding has a NaN", 20: "image embedding is zero"}
     for start, stop in ((0, 30), (0, 1), (18, 22), (20, 21), (21, 30), (29, 30)):
         found, reasons = both.read(start, stop)
         assert np.array_equal(found, expected[start:stop])
-        known = {19: "image embedding has a NaN", 20: "image embedding is zero"}
         assert reasons == {r - start: why for r, why in known.items() if start <= r < stop}
     for wanted in ([], [3], [29, 0, 20, 19, 3, 3], list(range(29, -1, -1))):
         index = np.array(wanted, np.int64)
         assert np.array_equal(both.take(index), expected[index])
+        rows_again, told = both.take_told(index)
+        assert np.array_equal(rows_again, expected[index])
+        assert told == {place: known[row] for place, row in enumerate(wanted) if row in known}
 
 
 def test_sides_in_other_files_are_the_same_pairs(tmp_path: Path) -> None:

@@ -103,11 +103,9 @@ class PoolRows:
         pool: the embeddings.
         side: what they are of, "image" or "text": the first word of every reason.
 
-    Attributes:
-        dtype: of the rows that are returned.
     """
 
-    dtype: np.dtype[Any] = np.dtype(np.float16)
+    dtype: np.dtype[Any] = np.dtype(np.float16)  # of the rows that are returned
 
     def __init__(self, pool: Pool, side: str) -> None:
         self.pool = pool
@@ -123,8 +121,9 @@ class PoolRows:
         for unit in self._cut(start, stop):
             read = self.pool.read_embeddings(unit)
             rows, bad = self.made(read)
-            for row, reason in self._reasons(unit, read, bad).items():
-                reasons[unit.first_row - start + row] = reason
+            numbers = np.arange(unit.first_row, unit.first_row + unit.n_rows)
+            told = self._reasons(numbers, read, bad, self.pool.bad_reasons(unit))
+            reasons |= {unit.first_row - start + row: reason for row, reason in told.items()}
             parts.append(rows)
         return (parts[0] if len(parts) == 1 else np.concatenate(parts)), reasons
 
@@ -134,34 +133,12 @@ class PoolRows:
         Rows of `.npy` files and stored npz members are read one by one, all others by passing
         through the windows that hold them.
         """
-        taken = np.empty((len(rows), self.pool.dim), self.dtype)
-        order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-        bounds = np.searchsorted(ordered, [*self._starts, self.pool.n_rows])
-        for file, low, high in zip(self._files, bounds[:-1], bounds[1:], strict=True):
-            if low < high:
-                wanted = ordered[low:high] - file.first_row
-                plain = self._plain_file(file)
-                if plain is None:
-                    found, _ = self._pass(file, wanted)
-                else:
-                    found, _ = self.made(_gather(plain, wanted))
-                taken[order[low:high]] = found
-        return taken
+        return self._take(rows, None)
 
-    def reasons(self, rows: Index) -> dict[int, str]:
-        """Return position in `rows` -> what is wrong, of rows that :meth:`take` gave as zeros.
-
-        Costs a pass through the windows that hold them.
-        """
-        found = {}
-        for file, start in zip(self._files, self._starts.tolist(), strict=True):
-            inside = np.flatnonzero((rows >= start) & (rows < start + file.n_rows))
-            _, reasons = self._pass(file, rows[inside] - start)
-            for place, row in zip(inside.tolist(), rows[inside].tolist(), strict=True):
-                if row in reasons:
-                    found[place] = reasons[row]
-        return found
+    def take_told(self, rows: Index) -> tuple[npt.NDArray[Any], dict[int, str]]:
+        """Return what :meth:`take` does, and position in `rows` -> what is wrong."""
+        reasons: dict[int, str] = {}
+        return self._take(rows, reasons), dict(sorted(reasons.items()))
 
     def made(self, stored: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Return stored rows as they are used, zeros where they are bad, and which ones are."""
@@ -173,40 +150,70 @@ class PoolRows:
         """Return row -> what is wrong with its embedding; see :func:`reasons_of`."""
         return reasons_of(stored, bad, known)
 
-    def _reasons(self, unit: Unit, read: np.ndarray, bad: np.ndarray) -> dict[int, str]:
-        found = self.faults(read, bad, self.pool.bad_reasons(unit))
-        told = self._told(unit) if found else None
+    def _take(self, rows: Index, reasons: dict[int, str] | None) -> npt.NDArray[Any]:
+        taken = np.empty((len(rows), self.pool.dim), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        bounds = np.searchsorted(ordered, [*self._starts, self.pool.n_rows])
+        for file, low, high in zip(self._files, bounds[:-1], bounds[1:], strict=True):
+            if low == high:
+                continue
+            places, numbers = order[low:high], ordered[low:high]
+            plain = self._plain_file(file)
+            told: dict[int, str] = {}
+            if plain is None:
+                taken[places], told = self._pass(file, numbers - file.first_row)
+            else:
+                stored = _gather(plain, numbers - file.first_row)
+                taken[places], bad = self.made(stored)
+                if reasons is not None:
+                    told = self._reasons(numbers, stored, bad, {})
+            if reasons is not None:
+                reasons |= {int(places[at]): reason for at, reason in told.items()}
+        return taken
+
+    def _reasons(
+        self, numbers: Index, stored: np.ndarray, bad: np.ndarray, known: Mapping[int, str]
+    ) -> dict[int, str]:
+        """Return position -> what is wrong, of rows of one file with these numbers."""
+        found = self.faults(stored, bad, known)
+        if not found:
+            return {}
+        told = self._told(numbers[list(found)])
         return {
-            row: (told[row] if told is not None else None) or f"{self.side} {reason}"
-            for row, reason in found.items()
+            row: written or f"{self.side} {reason}"
+            for (row, reason), written in zip(found.items(), told, strict=True)
         }
 
-    def _told(self, unit: Unit) -> list[str | None] | None:
-        """The reasons that an embed step wrote beside its rows, where the pool is one."""
-        path, first = self.pool.locate(unit.first_row)
+    def _told(self, numbers: Index) -> list[str | None]:
+        """The reasons that an embed step wrote beside rows of one file, where the pool is one."""
+        path, first = self.pool.locate(int(numbers[0]))
         column = f"{self.side}_reason"
+        nothing: list[str | None] = [None] * len(numbers)
         if self.pool.kind != "clip-retrieval" or path.suffix != ".parquet":
-            return None
+            return nothing
         with open_parquet(path) as file:
             if column not in file.schema_arrow.names:
-                return None
+                return nothing
             with parquet_errors(path):
                 told = file.read([column], use_threads=False).column(0)
-        found: list[str | None] = told.slice(first, unit.n_rows).to_pylist()
+        found: list[str | None] = told.take(numbers - numbers[0] + first).to_pylist()
         return found
 
     def _pass(self, file: Unit, wanted: Index) -> tuple[npt.NDArray[Any], dict[int, str]]:
-        """Return rows of a file, and the pool's row -> reason for all that were passed by."""
+        """Return these rows of a file, and position in `wanted` -> what is wrong."""
         found = np.empty((len(wanted), self.pool.dim), self.dtype)
-        passed: dict[int, str] = {}
+        told: dict[int, str] = {}
         for window in np.unique(wanted // WINDOW_ROWS).tolist():
-            first = file.first_row + window * WINDOW_ROWS
-            stop = min(first + WINDOW_ROWS, file.first_row + file.n_rows)
-            rows, reasons = self.read(first, stop)
-            inside = wanted // WINDOW_ROWS == window
-            found[inside] = rows[wanted[inside] - window * WINDOW_ROWS]
-            passed |= {first + row: reason for row, reason in reasons.items()}
-        return found, passed
+            start = window * WINDOW_ROWS
+            stop = min(start + WINDOW_ROWS, file.n_rows)
+            rows, reasons = self.read(file.first_row + start, file.first_row + stop)
+            for at in np.flatnonzero(wanted // WINDOW_ROWS == window).tolist():
+                row = int(wanted[at]) - start
+                found[at] = rows[row]
+                if row in reasons:
+                    told[at] = reasons[row]
+        return found, told
 
     def _cut(self, start: int, stop: int) -> Iterable[Unit]:
         first = int(np.searchsorted(self._starts, start, side="right")) - 1

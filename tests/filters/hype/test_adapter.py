@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from typing import Any
 
@@ -110,6 +111,20 @@ def test_real_sizes_are_exact_and_cut_freely(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_BLOCK_NUMBERS", 768 * 7)
     assert same_bits(adapter_of(weight, 0.3).project(rows, "image"), expected)
     assert not expected[5].any()
+
+
+def test_memory_is_that_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = canonical(random_rows(40_000, 16))
+    adapter = adapter_of(np.eye(4, 16, dtype=HALF))
+    adapter.project(rows[:1], "image")
+    monkeypatch.setattr(module, "_BLOCK_NUMBERS", 1 << 14)
+    tracemalloc.start()
+    try:
+        found = adapter.project(rows, "image")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < found.nbytes + 4 * 8 * (1 << 14) < rows.size * 8
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 40])

@@ -157,8 +157,9 @@ class Adapter:
                 f"{origin['dim']}; name the embeddings that it was trained on"
             )
         known, given = self.origins.get(side, {}).get("encoder"), origin["encoder"]
-        told = isinstance(known, Mapping) and isinstance(given, Mapping)
-        if told and _identity(known) != _identity(given):
+        if not (isinstance(known, Mapping) and isinstance(given, Mapping)):
+            return
+        if _identity(known) != _identity(given):
             raise PoolError(
                 f"the adapter was trained on {side} embeddings of {_named(known)}, these are of "
                 f"{_named(given)}; name the embeddings that it was trained on, or train another"

@@ -92,10 +92,7 @@ class Points:
 
     def take(self, rows: Index) -> tuple[Rows, dict[int, str]]:
         """Return the rows with these numbers, in this order, and position -> what is wrong."""
-        taken = self._rows.take(rows)
-        bad = np.flatnonzero(~taken.any(axis=1))
-        reasons = self._rows.reasons(rows[bad])
-        return self._projected(taken, {int(bad[place]): why for place, why in reasons.items()})
+        return self._projected(*self._rows.take_told(rows))
 
     def _projected(self, rows: Rows, reasons: dict[int, str]) -> tuple[Rows, dict[int, str]]:
         if self.adapter is None:

@@ -125,11 +125,12 @@ def series_codes(values: Sequence[Any]) -> Index:
 
 def _taken(side: PoolRows, chosen: Index) -> tuple[Rows, dict[int, str]]:
     rows = np.empty((len(chosen), side.pool.dim), np.float16)
+    reasons: dict[int, str] = {}
     for start in range(0, len(chosen), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
-        rows[part] = side.take(chosen[part])
-    bad = np.flatnonzero(~rows.any(axis=1))
-    return rows, {int(bad[at]): reason for at, reason in side.reasons(chosen[bad]).items()}
+        rows[part], told = side.take_told(chosen[part])
+        reasons |= {start + at: reason for at, reason in told.items()}
+    return rows, reasons
 
 
 def _usable(

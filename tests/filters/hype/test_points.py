@@ -1,0 +1,335 @@
+"""Rows as points, from each of their three sources, however they are cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.data.pools import write_datacomp, write_lists
+from tests.filters.hype.makers import random_rows, small_adapter, write_step
+
+from tamis import lorentz
+from tamis.errors import PoolError, RunError
+from tamis.filters.hype.frozen import open_frozen
+from tamis.filters.hype.points import PointPairs, Points, open_points
+from tamis.filters.hype.space import Space
+from tamis.kernels.canonical import canonical
+from tamis.run.pool_link import remember_pool
+from tamis.score import pairs
+
+WEIGHTS = "ab" * 32
+ENCODER = {"model": "hyperbolic:x", "weights": WEIGHTS, "curvature": 0.1}
+N_ROWS, DIM = 23, 8
+BAD = {2: "image embedding is zero", 9: "image embedding has a NaN"}
+
+
+def tangents(length: float = 0.7) -> np.ndarray:
+    rows = random_rows(N_ROWS, DIM, length=length)
+    rows[2] = 0
+    rows[9, 3] = np.nan
+    return rows
+
+
+def cut(rows: np.ndarray) -> list[np.ndarray]:
+    return [rows[:10], rows[10:11], rows[11:]]
+
+
+def of_step(folder: Path) -> Points:
+    step = folder / "run/embeddings/meru"
+    write_step(step, ENCODER, {"image": cut(tangents())})
+    return open_points("image", folder / "run", step="meru")
+
+
+def of_adapter(folder: Path) -> Points:
+    np.save(folder / "rows.npy", tangents(3.0))
+    return open_points("image", folder, pool=str(folder / "rows.npy"), adapter=small_adapter())
+
+
+def of_archive(folder: Path) -> Points:
+    """Compressed, so that rows are passed by window for window."""
+    write_datacomp(folder / "pool", [N_ROWS], compressed=True)
+    rows = {"here": tangents(), "other": np.zeros((N_ROWS, 2))}
+    np.savez_compressed(folder / "pool/0000.npz", **rows)
+    return open_points(
+        "image", folder, pool=str(folder / "pool"), embedding="here", curvature=2.0, model="mine"
+    )
+
+
+def of_parquet(folder: Path) -> Points:
+    rows = lorentz.lift(tangents(), curvature=0.5)
+    rows[2] = 0
+    rows[9] = np.nan
+    whole = np.concatenate([np.sqrt(2 + (rows**2).sum(axis=1, keepdims=True)), rows], axis=1)
+    whole[2] = 0
+    write_lists(folder / "rows.parquet", whole.astype(np.float64), id=np.arange(N_ROWS))
+    return open_points(
+        "image", folder, pool=str(folder / "rows.parquet"), kind="lorentz", curvature=0.5
+    )
+
+
+SOURCES = {
+    "step": (of_step, Space(DIM, 0.1, "tangent", WEIGHTS), np.float32),
+    "adapter": (of_adapter, small_adapter().space, np.float32),
+    "archive": (of_archive, Space(DIM, 2.0, "tangent", "mine"), np.float32),
+    "parquet": (of_parquet, Space(DIM + 1, 0.5, "lorentz"), np.float64),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(SOURCES))
+def source(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Points, Space, Any]:
+    make, space, dtype = SOURCES[request.param]
+    return make(tmp_path_factory.mktemp(request.param)), space, np.dtype(dtype)
+
+
+def test_every_source_gives_points(source: tuple[Points, Space, Any]) -> None:
+    points, space, dtype = source
+    assert (points.side, points.space, points.n_rows) == ("image", space, N_ROWS)
+    rows, reasons = points.read(0, N_ROWS)
+    assert rows.shape == (N_ROWS, space.dim) and rows.dtype == dtype
+    assert reasons == BAD
+    assert not rows[[2, 9]].any()
+    good = np.setdiff1d(np.arange(N_ROWS), [2, 9])
+    found = lorentz.radii(rows[good], curvature=space.curvature, kind=space.kind)
+    assert found.counts == {"ok": N_ROWS - 2}
+    assert len(points.ids()) == N_ROWS
+    assert sum(unit.n_rows for unit in points.units(4)) == N_ROWS
+    assert points.inputs()
+    assert points.recipe() == {"embedding": points.pool.embedding, "space": space.recipe()}
+
+
+@given(data=st.data())
+def test_any_cut_and_any_order_give_the_same_bits(
+    source: tuple[Points, Space, Any], data: st.DataObject
+) -> None:
+    points, _, _ = source
+    whole, _ = points.read(0, N_ROWS)
+    start = data.draw(st.integers(0, N_ROWS - 1))
+    stop = data.draw(st.integers(start + 1, N_ROWS))
+    numbers = data.draw(st.lists(st.integers(0, N_ROWS - 1), max_size=12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "WINDOW_ROWS", data.draw(st.integers(1, 30)))
+        rows, reasons = points.read(start, stop)
+        taken, told = points.take(np.array(numbers, np.int64))
+    assert rows.tobytes() == whole[start:stop].tobytes()
+    assert reasons == {row - start: why for row, why in BAD.items() if start <= row < stop}
+    assert taken.tobytes() == whole[numbers].tobytes()
+    assert told == {place: BAD[row] for place, row in enumerate(numbers) if row in BAD}
+
+
+def test_tangent_vectors_are_not_normalised(tmp_path: Path) -> None:
+    rows, _ = of_step(tmp_path).read(0, N_ROWS)
+    good = np.setdiff1d(np.arange(N_ROWS), [2, 9])
+    assert np.array_equal(rows[good], tangents()[good])
+
+
+def test_an_adapter_takes_canonical_rows(tmp_path: Path) -> None:
+    rows, _ = of_adapter(tmp_path).read(0, N_ROWS)
+    frozen, _ = canonical(tangents(3.0))
+    assert np.array_equal(rows, small_adapter().project(frozen, "image"))
+
+
+def test_the_reasons_of_the_step_are_told(tmp_path: Path) -> None:
+    told = {"image": {2: "image is truncated", 12: "not bad after all"}}
+    write_step(tmp_path / "embeddings/x", ENCODER, {"image": cut(tangents())}, told)
+    points = open_points("image", tmp_path, step="x")
+    assert points.read(0, N_ROWS)[1] == BAD | {2: "image is truncated"}
+    assert points.take(np.array([12, 2]))[1] == {1: "image is truncated"}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("kind", "rows", "reasons"),
+    [
+        ("tangent", [[1, 0], [0, 0], [60000, 0]], {1: "is zero"}),
+        ("space", [[1, 0], [-0.0, 0], [60000, 0]], {1: "is zero"}),
+        (
+            "poincare",
+            [[0.5, 0], [1, 0], [0, 0], [0, np.inf]],
+            {1: "is no point of its space", 2: "is zero", 3: "has an infinite value"},
+        ),
+        (
+            "lorentz",
+            [[2, 3**0.5], [2, 1], [1, 0], [0, 0], [np.nan, 0]],
+            {1: "is no point of its space", 2: "is the origin", 3: "is zero", 4: "has a NaN"},
+        ),
+    ],
+)
+def test_rows_that_are_no_points(
+    kind: Any, rows: list[list[float]], reasons: dict[int, str], dtype: Any, tmp_path: Path
+) -> None:
+    stored = np.array(rows, dtype)
+    np.save(tmp_path / "rows.npy", stored)
+    points = open_points(
+        "text", tmp_path, pool=str(tmp_path / "rows.npy"), kind=kind, curvature=1.0
+    )
+    found, told = points.read(0, len(stored))
+    assert told == {row: f"text embedding {why}" for row, why in reasons.items()}
+    stored[list(reasons)] = 0
+    assert found.dtype == dtype and np.array_equal(found, stored)
+    assert points.take(np.arange(len(stored)))[1] == told
+
+
+def test_what_a_map_takes_to_nothing(tmp_path: Path) -> None:
+    rows = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float16)
+    np.save(tmp_path / "rows.npy", rows)
+    weight = np.array([[1, 0, 0]], np.float16)
+    adapter = small_adapter(image=3, dim=1)
+    adapter = type(adapter)(
+        {"image": weight, "text": weight}, adapter.scales, adapter.curvature, adapter.logit_scale
+    )
+    points = open_points("image", tmp_path, pool=str(tmp_path / "rows.npy"), adapter=adapter)
+    expected = {1: "image tangent vector is zero", 2: "image embedding is zero"}
+    assert points.read(0, 3)[1] == expected
+    assert points.take(np.array([2, 1, 1]))[1] == {0: expected[2], 1: expected[1], 2: expected[1]}
+
+
+def declared(folder: Path, **options: Any) -> Points:
+    np.save(folder / "rows.npy", tangents())
+    return open_points("image", folder, pool=str(folder / "rows.npy"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "expected an adapter, or the curvature, for the image rows of .*rows.npy"),
+        ({"adapter": small_adapter(), "curvature": 1.0}, "an adapter or a curvature, not both"),
+        ({"kind": "space"}, "expected a curvature where the kind"),
+        ({"model": "x"}, "expected a curvature where the kind or the model"),
+        ({"adapter": small_adapter(), "kind": "space"}, "expected a curvature where the kind"),
+        ({"curvature": 0.0}, "finite number above 0, got 0.0"),
+        ({"curvature": -2.0}, "finite number above 0, got -2.0"),
+        ({"curvature": float("nan")}, "finite number above 0, got nan"),
+        ({"curvature": 1.0, "kind": "klein"}, "got 'klein'"),
+        ({"adapter": small_adapter(image=9)}, "takes image embeddings of 9 dimensions, these have"),
+    ],
+)
+def test_what_rows_cannot_be(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=told):
+        declared(tmp_path, **options)
+
+
+FLAT = {"model": "open_clip:x", "weights": "cd" * 32}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options", "told"),
+    [
+        (ENCODER, {"curvature": 0.1}, "expected no curvature for .*: an embed step says what"),
+        (FLAT, {"curvature": 0.1}, "expected no curvature for .*: an embed step says what"),
+        (ENCODER, {"adapter": small_adapter()}, "holds tangent vectors of a hyperbolic encoder"),
+        (FLAT, {}, "expected an adapter, or the curvature"),
+        ({**ENCODER, "curvature": 0}, {}, "finite number above 0, got 0"),
+        (
+            FLAT,
+            {"adapter": small_adapter(origins={"image": {"encoder": FLAT | {"weights": "ef"}}})},
+            r"trained on image embeddings of open_clip:x \(ef\), these are of open_clip:x \(cdcd",
+        ),
+    ],
+)
+@pytest.mark.parametrize("by_step", [True, False])
+def test_what_a_step_cannot_be(
+    encoder: dict[str, Any], options: dict[str, Any], told: str, by_step: bool, tmp_path: Path
+) -> None:
+    step = tmp_path / "embeddings/x"
+    write_step(step, encoder, {"image": cut(tangents())})
+    place: dict[str, Any] = {"step": "x"} if by_step else {"pool": str(step)}
+    with pytest.raises(ValueError, match=told):
+        open_points("image", tmp_path, **place, **options)
+
+
+def test_frozen_rows_say_what_they_are(tmp_path: Path) -> None:
+    write_step(tmp_path / "embeddings/x", FLAT, {"image": cut(tangents())})
+    expected = {"embedding": "img_emb", "dim": DIM, "encoder": FLAT}
+    by_step = open_frozen("image", tmp_path, step="x")
+    assert by_step.origin == expected
+    assert open_frozen("image", tmp_path, pool=str(tmp_path / "embeddings/x")).origin == expected
+    adapter = small_adapter(origins={"image": by_step.origin})
+    assert open_points("image", tmp_path, step="x", adapter=adapter).n_rows == N_ROWS
+    np.save(tmp_path / "rows.npy", tangents())
+    remember_pool(tmp_path / "run", str(tmp_path / "rows.npy"))
+    origin = {"embedding": None, "dim": DIM, "encoder": None}
+    assert open_frozen("image", tmp_path / "run").origin == origin
+    folder = tmp_path / "with a manifest of its own"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("[]")
+    np.save(folder / "rows.npy", tangents())
+    assert open_frozen("image", tmp_path, pool=str(folder)).origin == origin
+
+
+def test_a_step_that_is_not_there_or_has_not_ended(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a tamis run"):
+        open_points("image", tmp_path, step="x")
+    with pytest.raises(ValueError, match="not both"):
+        open_points("image", tmp_path, step="x", embedding="img_emb")
+
+
+def sides(folder: Path, images: np.ndarray, texts: np.ndarray, **options: Any) -> PointPairs:
+    opened = []
+    for side, rows in (("image", images), ("text", texts)):
+        np.save(folder / f"{side}.npy", rows)
+        opened.append(open_points(side, folder, pool=str(folder / f"{side}.npy"), **options))
+    return PointPairs(*opened)
+
+
+def test_both_sides_by_unit(tmp_path: Path) -> None:
+    images, texts = tangents(), random_rows(N_ROWS, DIM, seed=1)
+    texts[[9, 20]] = 0
+    both = sides(tmp_path, images, texts, curvature=0.3)
+    reasons = {}
+    for unit in both.units(7):
+        read = both.read(unit)
+        part = slice(unit.first_row, unit.first_row + unit.n_rows)
+        assert np.array_equal(read.texts, texts[part])
+        assert np.array_equal(read.images[read.usable], images[part][read.usable])
+        reasons |= {unit.first_row + row: why for row, why in read.reasons.items()}
+    assert reasons == BAD | {
+        9: "image embedding has a NaN; text embedding is zero",
+        20: "text embedding is zero",
+    }
+    assert (both.n_rows, both.space, len(both.ids())) == (N_ROWS, Space(DIM, 0.3), N_ROWS)
+    assert [file.path for file in both.inputs()] == ["image.npy", "text.npy"]
+    side = {"embedding": None, "space": Space(DIM, 0.3).recipe()}
+    assert both.recipe() == {"image": side, "text": side}
+
+
+def test_an_adapter_brings_both_sides_into_one_space(tmp_path: Path) -> None:
+    adapter = small_adapter()
+    both = sides(tmp_path, tangents(), random_rows(N_ROWS, 6, seed=1), adapter=adapter)
+    assert both.space == adapter.space
+    read = both.read(both.units(100)[0])
+    assert read.images.shape == read.texts.shape == (N_ROWS, 5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "told"),
+    [
+        (random_rows(N_ROWS - 1, DIM), {"curvature": 0.3}, "have 23 rows, the text embeddings of"),
+        (random_rows(N_ROWS, 6), {"curvature": 0.3}, "different spaces: dimensions 8 and 6"),
+        (random_rows(N_ROWS, DIM), {"curvature": 0.4}, "spaces: curvature 0.3 and 0.4"),
+        (random_rows(N_ROWS, DIM), {"curvature": 0.3, "kind": "space"}, "kind of rows tangent and"),
+        (random_rows(N_ROWS, DIM), {"curvature": 0.3, "model": "b"}, "model a and b"),
+    ],
+)
+def test_sides_that_do_not_belong_together(
+    texts: np.ndarray, options: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    images = declared(tmp_path, curvature=0.3, model="a")
+    np.save(tmp_path / "texts.npy", texts)
+    opened = open_points("text", tmp_path, pool=str(tmp_path / "texts.npy"), **options)
+    with pytest.raises(PoolError, match=told):
+        PointPairs(images, opened)
+
+
+def test_sides_with_other_ids(tmp_path: Path) -> None:
+    images = declared(tmp_path, curvature=0.3)
+    np.save(tmp_path / "named.npy", tangents())
+    np.save(tmp_path / "named.ids.npy", np.arange(N_ROWS))
+    texts = open_points("text", tmp_path, pool=str(tmp_path / "named.npy"), curvature=0.3)
+    with pytest.raises(PoolError, match="other ids or another order"):
+        PointPairs(images, texts)
