@@ -82,7 +82,8 @@ class Reference:
             raise ValueError(f"expected at most {self.rows} points a side, got {self.count}")
         for name, points in self.points.items():
             _check_points(name, points, self.row_numbers[name], self.space)
-            _check_states(name, self.radii[name].state)
+        for name, radii in self.radii.items():
+            _check_states(name, radii.state)
 
     @cached_property
     def points(self) -> dict[Tensor, Matrix]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tamis.errors import ChangedError, PoolError
 from tamis.filters.hype.reference import FILE, ROWS, Reference
@@ -18,6 +18,9 @@ from tamis.run.recipe import recipe_changes
 
 if TYPE_CHECKING:
     from tamis.filters.hype.points import Points
+
+MOST_NUMBERS: Final = 1 << 30
+"""Of a reference: 4 GiB as float32, which scoring holds in memory."""
 
 
 def build_reference(
@@ -42,12 +45,18 @@ def build_reference(
 
     Raises:
         PoolError: the two sides do not belong together, or no row is usable.
-        ValueError: no side, or fewer than 1 row.
+        ValueError: no side, fewer than 1 row, or more rows than a reference may have.
     """
     sides = _given(images, texts)
     if rows < 1:
         raise ValueError(f"expected at least 1 reference row, got {rows}")
     space = _space(images, texts)
+    numbers = len(sides) * space.dim * min(rows, next(iter(sides.values())).n_rows)
+    if numbers > MOST_NUMBERS:
+        raise ValueError(
+            f"expected a reference of at most {MOST_NUMBERS:,} numbers, got {numbers:,}; ask for "
+            "fewer rows"
+        )
     found = sample_points(list(sides.values()), rows, seed)
     if not len(found.rows):
         told = "; ".join(f"{why}: {count:,}" for why, count in found.reasons.items())

@@ -1,0 +1,309 @@
+"""Which rows a reference is made of, and the one that a run keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.filters.hype.reference_pools import (
+    BAD,
+    CUTS,
+    N_ROWS,
+    InMemory,
+    sides,
+    tangents,
+    write_pool,
+)
+
+from tamis.cli.points import open_sides
+from tamis.errors import ChangedError, PoolError
+from tamis.filters.hype import reference_build, reference_sample
+from tamis.filters.hype.adapter import Adapter
+from tamis.filters.hype.points import open_points
+from tamis.filters.hype.reference import FILE
+from tamis.filters.hype.reference_build import build_reference, reference_of_run
+from tamis.filters.hype.reference_file import open_reference, reference_bytes, save_reference
+from tamis.filters.hype.reference_import import import_reference
+from tamis.filters.hype.reference_sample import sample_points
+from tamis.kernels import sample
+from tamis.run.directory import RunDirectory
+
+
+def by_key(n_rows: int, seed: int) -> list[int]:
+    """All rows in the order of their keys."""
+    return np.argsort(sample.keys(seed, sample.REFERENCE, range(n_rows))).tolist()
+
+
+@given(
+    n_rows=st.integers(1, 60),
+    count=st.integers(1, 80),
+    seed=st.integers(0, 5),
+    bad=st.lists(
+        st.dictionaries(st.integers(0, 59), st.sampled_from("ab")), min_size=1, max_size=2
+    ),
+    step=st.integers(1, 70),
+    spare=st.integers(0, 9),
+)
+def test_the_sample_is_its_definition(
+    n_rows: int, count: int, seed: int, bad: list[dict[int, str]], step: int, spare: int
+) -> None:
+    given_sides: Any = [InMemory(n_rows, reasons) for reasons in bad]
+    with (
+        mock.patch.object(reference_sample, "TAKEN_NUMBERS", step),
+        mock.patch.object(reference_sample, "_SPARE", spare),
+    ):
+        found = sample_points(given_sides, count, seed)
+    rows, reasons = [], []
+    for row in by_key(n_rows, seed):
+        if len(rows) == count:
+            break
+        why = [side[row] for side in bad if row in side]
+        (reasons if why else rows).append("; ".join(why) or row)
+    assert found.rows.tolist() == rows
+    assert found.reasons == {why: reasons.count(why) for why in sorted(set(reasons))}
+    for points in found.points:
+        assert points[:, 0].tolist() == [row + 1 for row in rows]
+
+
+def test_a_sample_holds_and_reads_little_of_a_large_pool() -> None:
+    side: Any = InMemory(3_000_000, {})
+    tracemalloc.start()
+    found = sample_points([side], 1000, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.rows) == 1000 and side.taken < 1200
+    assert peak < 3_000_000 * 8
+
+
+def test_points_are_of_the_chosen_rows(tmp_path: Path) -> None:
+    images, texts = write_pool(tmp_path / "pool")
+    made = build_reference(*sides(tmp_path / "pool", tmp_path), rows=20, seed=4)
+    chosen = [row for row in by_key(N_ROWS, 4) if row not in BAD][:20]
+    assert made.img_rows.tolist() == made.txt_rows.tolist() == chosen
+    assert np.array_equal(made.img, images[chosen]) and np.array_equal(made.txt, texts[chosen])
+    assert made.img.dtype == np.float32 and made.space.recipe() == {
+        "dim": 6,
+        "curvature": 0.5,
+        "kind": "tangent",
+        "model": "m",
+    }
+    before = by_key(N_ROWS, 4)[: by_key(N_ROWS, 4).index(chosen[-1])]
+    passed = [f"{BAD[row]} embedding has a NaN" for row in before if row in BAD]
+    assert passed and made.source["passed_over"] == {why: passed.count(why) for why in passed}
+
+
+def test_the_file_does_not_depend_on_cuts(tmp_path: Path) -> None:
+    found = set()
+    for number, cut in enumerate(CUTS):
+        pool = tmp_path / f"pool{number}"
+        write_pool(pool, cut)
+        made = build_reference(*sides(pool, tmp_path), rows=24, seed=1)
+        save_reference(made, tmp_path / f"{number}.safetensors")
+        found.add(hashlib.sha256((tmp_path / f"{number}.safetensors").read_bytes()).hexdigest())
+    assert found == {"841f4f9f3ac6788cfa49a198d61778640d1eddcf07d7e764b0d420104df1f42b"}
+    assert made.digest == "d347546a4311b1577ebb51d91a9ddb0071679478ed392fdd208ebe2f8f8125e7"
+
+
+def test_the_first_rows_are_the_smaller_reference(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool")
+    both = sides(tmp_path / "pool", tmp_path)
+    small, large = (build_reference(*both, rows=rows, seed=2) for rows in (7, 30))
+    assert np.array_equal(small.img, large.img[:7]) and np.array_equal(small.txt, large.txt[:7])
+
+
+def test_all_usable_rows_where_there_are_fewer(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool")
+    made = build_reference(*sides(tmp_path / "pool", tmp_path), rows=1000)
+    assert made.rows == 1000 and made.count == {"img": 56, "txt": 56}
+    assert sorted(made.img_rows.tolist()) == [row for row in range(N_ROWS) if row not in BAD]
+    assert sum(made.source["passed_over"].values()) == len(BAD)
+
+
+@pytest.mark.parametrize("only", ["image", "text"])
+def test_a_row_must_be_usable_on_the_sides_that_are_asked_for(tmp_path: Path, only: str) -> None:
+    write_pool(tmp_path / "pool")
+    made = build_reference(*sides(tmp_path / "pool", tmp_path, only), rows=1000)
+    name, other = ("img", "txt") if only == "image" else ("txt", "img")
+    assert made.count == {name: 58} and getattr(made, other) is None
+    rows = made.row_numbers[name].tolist()
+    assert sorted(rows) == [row for row in range(N_ROWS) if BAD.get(row) != only]
+
+
+def test_no_usable_row_is_told(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool", [4], bad=dict.fromkeys(range(4), "text"))
+    with pytest.raises(PoolError, match=r"expected a usable row .* got none \(text .*: 4\)"):
+        build_reference(*sides(tmp_path / "pool", tmp_path))
+
+
+def test_what_was_asked_for_must_make_sense(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool")
+    with pytest.raises(ValueError, match="at least 1 reference row, got 0"):
+        build_reference(*sides(tmp_path / "pool", tmp_path), rows=0)
+    with pytest.raises(ValueError, match="images, of texts, or of both"):
+        build_reference(None, None)
+
+
+def test_more_than_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pool(tmp_path / "pool")
+    monkeypatch.setattr(reference_build, "MOST_NUMBERS", 2 * 6 * 20)
+    both = sides(tmp_path / "pool", tmp_path)
+    assert build_reference(*both, rows=20).count == {"img": 20, "txt": 20}
+    with pytest.raises(ValueError, match=r"at most 240 numbers, got 252; ask for fewer rows"):
+        build_reference(*both, rows=21)
+
+
+def test_sides_of_two_spaces_are_refused(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool")
+    images, _ = sides(tmp_path / "pool", tmp_path)
+    place = str(tmp_path / "pool")
+    texts = open_points("text", tmp_path, pool=place, embedding="txt", curvature=1.0)
+    with pytest.raises(PoolError, match=r"different spaces: curvature 0\.5 and 1\.0"):
+        build_reference(images, texts)
+
+
+def test_a_run_builds_its_reference_once(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    first = reference_of_run(run, *sides(pool, run), 20, 3, pool=str(pool))
+    assert (run / "pool.json").exists() and first.source["pool"] == str(pool)
+    with mock.patch.object(reference_build, "build_reference", side_effect=AssertionError):
+        again = reference_of_run(run, *sides(pool, run), 20, 3)
+    assert again.digest == first.digest and again.manifest() == first.manifest()
+    assert reference_bytes(again) == (run / FILE).read_bytes()
+
+
+def test_parts_that_start_at_once_share_one_reference(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    opened = [sides(pool, run) for _ in range(4)]
+    meet, built, found = threading.Barrier(4), [], []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        built.append(1)
+        return build_reference(*given, **options)
+
+    def part(number: int) -> None:
+        meet.wait()
+        found.append(reference_of_run(run, *opened[number], 20, 3).digest)
+
+    with mock.patch.object(reference_build, "build_reference", counted):
+        threads = [threading.Thread(target=part, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(built) == 1 and len(found) == 4 and len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rows": 21}, "rows: 20 -> 21"),
+        ({"seed": 4}, "seed: 3 -> 4"),
+        ({"curvature": 0.25}, r"space\.curvature: 0\.5 -> 0\.25"),
+        ({"model": "other"}, r'space\.model: "m" -> "other"'),
+        ({"image": "txt"}, r'image\.embedding: "img" -> "txt"'),
+    ],
+)
+def test_another_reference_than_asked_for_is_refused(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    reference_of_run(run, *sides(pool, run), 20, 3, pool=str(pool))
+    options = {"rows": 20, "seed": 3, "curvature": 0.5, "model": "m", "image": "img", **change}
+    declared = {"pool": str(pool), "curvature": options["curvature"], "model": options["model"]}
+    images = open_points("image", run, embedding=options["image"], **declared)
+    texts = open_points("text", run, embedding="txt", **declared)
+    with pytest.raises(ChangedError, match=rf"{FILE} is another reference .*{told}.*remove it"):
+        reference_of_run(run, images, texts, options["rows"], options["seed"])
+
+
+def test_another_pool_than_the_references_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_pool(tmp_path / "pool")
+    write_pool(tmp_path / "other", [N_ROWS - 1])
+    reference_of_run(run, *sides(tmp_path / "pool", run), 20)
+    with pytest.raises(ChangedError, match=r"ids: .*n_rows: 60 -> 59"):
+        reference_of_run(run, *sides(tmp_path / "other", run), 20)
+
+
+def test_a_side_more_is_as_good_and_a_side_less_is_not(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    both = reference_of_run(run, *sides(pool, run), 20)
+    assert reference_of_run(run, *sides(pool, run, "text"), 20).digest == both.digest
+    (run / FILE).unlink()
+    reference_of_run(run, *sides(pool, run, "text"), 20)
+    with pytest.raises(ChangedError, match=r"image\.embedding: \(absent\) -> \"img\""):
+        reference_of_run(run, *sides(pool, run), 20)
+
+
+def test_an_imported_reference_is_not_taken_for_a_built_one(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    images, texts = tangents()
+    np.savez(tmp_path / "ref.npz", img=images, txt=texts)
+    made = import_reference(tmp_path / "ref.npz", curvature=0.5, model="m")
+    save_reference(made, run / FILE)
+    with pytest.raises(ChangedError, match="name it with --reference"):
+        reference_of_run(run, *sides(pool, run), 20)
+
+
+def embed_step(run: Path, name: str) -> None:
+    """A step of a hyperbolic encoder, that made the same points."""
+    images, texts = tangents()
+    recipe = {"encoder": {"model": "meru", "weights": "ab", "curvature": 0.5}}
+    with RunDirectory.open(run / "embeddings" / name, recipe, []) as step:
+        ids = pa.table({"image_path": [f"{row:04d}" for row in range(N_ROWS)]})
+        files = {
+            "img_emb/img_emb_0.npy": images,
+            "text_emb/text_emb_0.npy": texts,
+            "metadata/metadata_0.parquet": ids,
+        }
+        step.commit("embed", "0", files)
+        step.finish()
+
+
+def test_another_step_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        embed_step(tmp_path, name)
+    opened = {name: open_sides(tmp_path, embeddings=name) for name in ("one", "two")}
+    made = reference_of_run(tmp_path, *opened["one"], 20)
+    assert made.source["text"] == {"step": "one", "embedding": "text_emb", "adapter": None}
+    assert made.space.curvature == 0.5 and made.space.model == "ab"
+    with pytest.raises(ChangedError, match=r'image\.step: "one" -> "two"; text\.step'):
+        reference_of_run(tmp_path, *opened["two"], 20)
+
+
+def adapter(scale: float) -> Adapter:
+    random = np.random.default_rng(3)
+    weights = {side: random.normal(size=(4, 6)).astype(np.float16) for side in ("image", "text")}
+    return Adapter(weights, dict.fromkeys(weights, scale), 0.5, 1.0)
+
+
+def test_another_adapter_is_refused(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+
+    def opened(scale: float) -> list[Any]:
+        made = adapter(scale)
+        return [
+            open_points(side, run, pool=str(pool), embedding=name, adapter=made)
+            for side, name in (("image", "img"), ("text", "txt"))
+        ]
+
+    made = reference_of_run(run, *opened(0.5), 20)
+    assert made.source["image"]["adapter"] == made.space.model == adapter(0.5).model
+    assert open_reference(run / FILE).digest == made.digest
+    with pytest.raises(ChangedError, match=r"image\.adapter: \"sha256:"):
+        reference_of_run(run, *opened(0.25), 20)
