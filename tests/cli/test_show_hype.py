@@ -49,6 +49,7 @@ def test_four_groups_and_their_figures(run: Path, tmp_path: Path) -> None:
         "images, least specific: 0.1000 to 0.2000 rad",
         "texts, most specific: 0.5000 to 0.2500 rad",
         "texts, least specific: -0.1250 to 0.0000 rad",
+        "measured against 1,234 texts and 7 images, reference 0123456789ab",
     ]
     assert size(sheet)[0] == 8 + 8 * 72
     before = sheet.read_bytes()
@@ -61,7 +62,7 @@ def test_four_groups_and_their_figures(run: Path, tmp_path: Path) -> None:
 def test_rows_by_name_and_by_score(run: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.jpg"
     done = show(run, "--uid", "0004", "--uid", "0005", "--side", 64, "--out", sheet)
-    assert done.out == f"2 rows of 6: {sheet}\n"
+    assert done.out.startswith(f"2 rows of 6: {sheet}\nmeasured against 1,234 texts")
     narrow = size(sheet)
     done = show(run, "--uid", "0004", "--uid", "0005", "--side", 64, "--across", 2, "--out", sheet)
     assert size(sheet)[0] > narrow[0] == 8 + 2 * 72 and size(sheet)[1] < narrow[1]
@@ -74,7 +75,10 @@ def test_the_samples_may_lie_elsewhere(pool: Path, tmp_path: Path) -> None:
     done = show(run, "--out", tmp_path / "a.png")
     assert done.code == 2 and "no command has noted one" in done.told
     done = show(run, "--pool", pool, "--out", tmp_path / "a.png")
-    assert done.code == 0 and len(done.out.splitlines()) == 3
+    assert done.code == 0 and len(done.out.splitlines()) == 4
+    assert done.out.endswith("measured against 7 images, reference 0123456789ab\n")
+    done = show(run, "--pool", pool, "--uid", "0002", "--out", tmp_path / "a.png")
+    assert done.out.startswith("1 row of 6: ")
 
 
 @pytest.mark.parametrize(

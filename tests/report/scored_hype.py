@@ -30,7 +30,8 @@ class GivenHype(Scorer):
         return pa.schema([(name, pa.float32()) for name in self._columns])
 
     def recipe(self) -> dict[str, Any]:
-        return {"method": "hype"}
+        count = {"img": 7, "txt": 1234}
+        return {"method": "hype", "reference": {"digest": "0123456789abcdef" * 4, "count": count}}
 
     def inputs(self) -> list[InputFile]:
         return []

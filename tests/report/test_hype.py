@@ -80,25 +80,27 @@ def test_cells_are_the_sample_and_its_scores(pool: Path, tmp_path: Path) -> None
     picture_of, told = shown._cells_of(images, 0)
     assert same(picture_of, 0)
     assert told == [
-        "0000",
-        "hype 0.500",
         "image specificity 0.300",
+        "hype 0.500",
         "text specificity 0.250",
         "neg distance -0.500",
         "clip 0.250",
         "imagenet 1.000",
+        "0000",
         "a red kite",
     ]
     told, picture_of = shown._cells_of(texts, 0)
-    assert same(picture_of, 2) and told[:2] == ["a photo of two dogs on a beach", "0002"]
+    assert same(picture_of, 2)
+    assert told[0] == "text specificity 0.500"
+    assert told[-2:] == ["0002", "a photo of two dogs on a beach"]
     told, _ = shown._cells_of(least, 0)
-    assert told[0] == "photo" and told[-1] == "as 1 other row"
+    assert told[-3:] == ["1 other row alike", "0001", "photo"]
     assert shown._cells_of(least, 2) == ["", ""]
 
 
 def test_a_row_without_a_score_says_why(pool: Path, tmp_path: Path) -> None:
     shown = opened(pool, tmp_path / "run", **SCORES)
-    assert shown._told(4) == ["0004", "text is blank"]
+    assert shown._told(4) == ["text is blank", "0004"]
     image = shown.sheet([4])._rows[0][0]
     assert image == ["(image is in no known format)"]
 
@@ -121,7 +123,7 @@ def test_a_pool_without_images(tmp_path: Path) -> None:
     groups = shown.groups(4)
     sheet = shown.sheet_of_groups(groups)
     assert sheet.columns == [group.title for group in groups]
-    assert sheet._rows[0][0][0] == "a photo of two dogs on a beach"  # type: ignore[index]
+    assert sheet._rows[0][0][-1] == "a photo of two dogs on a beach"  # type: ignore[index]
     assert shown.sheet([0]).columns == ["scores and text"]
 
 

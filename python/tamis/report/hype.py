@@ -15,6 +15,7 @@ from tamis.data.ids_digest import ids_digest
 from tamis.data.image import ImageFault, decode_image
 from tamis.data.score_file import ScoreFiles
 from tamis.errors import PoolError, RunError
+from tamis.filters.hype.terms import TERMS
 from tamis.report.choice import Order, choose_rows, named_rows, read_row
 from tamis.report.sheet import Cell, Sheet
 from tamis.run.directory import RunDirectory
@@ -30,7 +31,6 @@ Rows = npt.NDArray[np.int64]
 HEADINGS = ("image", "scores and text")
 _SIDES: tuple[Side, ...] = ("image", "text")
 _ENDS: dict[str, Literal["lowest", "highest"]] = {"most": "highest", "least": "lowest"}
-_SHOWN = ("", "_image_specificity", "_text_specificity", "_neg_distance", "_clip", "_imagenet")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,15 @@ class HypeRun:
         self.n_rows = self._table.n_rows
         self._places = self._join()
 
+    @property
+    def reference(self) -> str:
+        """What the rows were measured against, in a few words."""
+        found, measures = self.recipe["reference"], {"image": "txt", "text": "img"}
+        names = {"txt": "texts", "img": "images"}
+        used = [measures[side] for side in self._specificities()]
+        counts = [f"{found['count'][tensor]:,} {names[tensor]}" for tensor in used]
+        return f"{' and '.join(counts)}, reference {found['digest'][:12]}"
+
     def groups(self, n_rows: int) -> list[Group]:
         """The most and the least specific images and texts, as far as the score has them.
 
@@ -95,8 +104,7 @@ class HypeRun:
         Args:
             n_rows: of all groups together; each gets its share, at least one.
         """
-        columns = {side: f"{self._name}_{side}_specificity" for side in _SIDES}
-        scored = {side: name for side, name in columns.items() if name in self._table.columns}
+        scored = self._specificities()
         each = max(1, n_rows // (len(_ENDS) * (len(scored) or 1)))
         groups = []
         for side, name in scored.items():
@@ -141,6 +149,11 @@ class HypeRun:
             sheet.add([*picture, [*self._told(row), *_text(sample)]])
         return sheet
 
+    def _specificities(self) -> dict[Side, str]:
+        """The columns that the score has, by whose specificity they hold."""
+        columns = {side: f"{self._name}_{side}_specificity" for side in _SIDES}
+        return {side: name for side, name in columns.items() if name in self._table.columns}
+
     def _headings(self, group: Group) -> list[str]:
         if not self._has("image"):
             return [group.title]
@@ -152,25 +165,26 @@ class HypeRun:
             return [""] * len(self._headings(group))
         row, alike = int(group.rows[rank]), int(group.alike[rank])
         sample = self._sample(row)
-        told = self._told(row)
+        told = self._told(row, first=f"{group.side}_specificity")
         if alike:
-            told.append(f"as {alike:,} other row{'s' * (alike > 1)}")
-        if group.side == "image":
-            cells: list[Cell] = [picture_cell(sample), [*told, *_text(sample)]]
-        else:
-            cells = [[*_text(sample), *told], picture_cell(sample)]
-        return cells if self._has("image") else [cells[group.side == "image"]]
+            told.insert(-1, f"{alike:,} other row{'s' * (alike > 1)} alike")
+        cells: list[Cell] = [[*told, *_text(sample)]]
+        if self._has("image"):
+            cells.insert(0 if group.side == "image" else 1, picture_cell(sample))
+        return cells
 
-    def _told(self, row: int) -> list[str]:
-        """The id, the terms of the score and why one is missing."""
-        told = [str(self._ids(row, row + 1)[0])]
-        for ending in _SHOWN:
-            name = self._name + ending
-            value = self._value(name, row) if name in self._table.columns else None
+    def _told(self, row: int, first: str = "") -> list[str]:
+        """The terms of the score, one of them `first`, why one is missing, and the id."""
+        terms = sorted(("", *TERMS), key=lambda term: term != first)
+        told = []
+        for term in terms:
+            column = f"{self._name}_{term}" if term else self._name
+            value = self._value(column, row) if column in self._table.columns else None
             if value is not None and not np.isnan(value):
-                told.append(f"{ending[1:].replace('_', ' ') or self._name} {value:.3f}")
+                told.append(f"{term.replace('_', ' ') or column} {value:.3f}")
         reason = self._value(REASON, row)
-        return told if reason is None else [*told, reason]
+        told += [] if reason is None else [reason]
+        return [*told, str(self._ids(row, row + 1)[0])]
 
     def _sample(self, row: int) -> Sample | None:
         place = row if self._places is None else self._place(row)

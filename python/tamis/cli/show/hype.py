@@ -93,9 +93,10 @@ def hype(
     drawn = shown.sheet_of_groups(groups, **options) if groups else shown.sheet(rows, **options)
     drawn.save(out)
     if not quiet:
-        print(f"{len(rows):,} rows of {shown.n_rows:,}: {out}")
+        print(f"{len(rows):,} row{'s' * (len(rows) != 1)} of {shown.n_rows:,}: {out}")
         for group in groups:
             print(_line(group))
+        print(f"measured against {shown.reference}")
 
 
 def _line(group: Group) -> str:
