@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,11 @@ def read_state(path: Path | str) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             state = load_file(path)
+    except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
+        raise ValueError(
+            f"cannot load {path}: it is damaged, or holds more than tensors and plain containers; "
+            "save its state dict alone, best as safetensors"
+        ) from error
     except Exception as error:
         raise load_failure(path, error, hub=False) from error
     if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
