@@ -67,8 +67,7 @@ class PairedPool:
 
     def __init__(self, images: Pool, texts: Pool) -> None:
         require_aligned(images, texts)
-        if images.dim != texts.dim:
-            raise _apart(images, texts, "dimensions", images.dim, texts.dim)
+        _require_equal("dimensions", images, images.dim, texts, texts.dim)
         self.images, self.texts = PoolRows(images, "image"), PoolRows(texts, "text")
         self.n_rows, self.dim = images.n_rows, images.dim
 
@@ -102,7 +101,6 @@ class PoolRows:
     Args:
         pool: the embeddings.
         side: what they are of, "image" or "text": the first word of every reason.
-
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float16)  # of the rows that are returned
@@ -233,8 +231,7 @@ class PoolRows:
 
 def require_aligned(images: Pool, texts: Pool) -> None:
     """Raise PoolError unless two openings have the same rows: as many, with the same ids."""
-    if images.n_rows != texts.n_rows:
-        raise _apart(images, texts, "rows", images.n_rows, texts.n_rows)
+    _require_equal("rows", images, images.n_rows, texts, texts.n_rows)
     same_place = images.path == texts.path and images.id_column == texts.id_column
     if not same_place and ids_digest(images.ids()) != ids_digest(texts.ids()):
         raise PoolError(
@@ -295,11 +292,12 @@ def _gather(file: NpyFile, rows: Index) -> npt.NDArray[Any]:
     return found
 
 
-def _apart(images: Pool, texts: Pool, what: str, ours: int, theirs: int) -> PoolError:
-    return PoolError(
-        f"the image embeddings of {_named(images)} have {ours:,} {what}, the text "
-        f"embeddings of {_named(texts)} {theirs:,}; name two that belong together"
-    )
+def _require_equal(what: str, images: Pool, ours: int, texts: Pool, theirs: int) -> None:
+    if ours != theirs:
+        raise PoolError(
+            f"the image embeddings of {_named(images)} have {ours:,} {what}, the text "
+            f"embeddings of {_named(texts)} {theirs:,}; name two that belong together"
+        )
 
 
 def _named(pool: Pool) -> str:

@@ -160,6 +160,15 @@ def test_told_nothing(metadata: dict[str, str] | None, message: str, tmp_path: P
         Adapter.load(tmp_path / "a")
 
 
+def test_too_much_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter_file, "LARGEST_TOLD", 300)
+    write(tmp_path / "a")
+    assert Adapter.load(tmp_path / "a").note == ""
+    write(tmp_path / "a", told=TOLD | {"note": "x" * 300})
+    with pytest.raises(PoolError, match="'tamis' has more than 300 characters"):
+        Adapter.load(tmp_path / "a")
+
+
 def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PoolError, match=r"cannot read the adapter .*none: No such file"):
         Adapter.load(tmp_path / "none")

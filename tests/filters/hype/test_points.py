@@ -197,7 +197,7 @@ def declared(folder: Path, **options: Any) -> Points:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "expected an adapter, or the curvature, for the image rows of .*rows.npy"),
+        ({}, r"\(--adapter\) or the curvature .* for the image rows of .*rows.npy: they are no"),
         ({"adapter": small_adapter(), "curvature": 1.0}, "an adapter or a curvature, not both"),
         ({"kind": "space"}, "expected a curvature where the kind"),
         ({"model": "x"}, "expected a curvature where the kind or the model"),
@@ -223,7 +223,7 @@ FLAT = {"model": "open_clip:x", "weights": "cd" * 32}
         (ENCODER, {"curvature": 0.1}, "expected no curvature for .*: an embed step says what"),
         (FLAT, {"curvature": 0.1}, "expected no curvature for .*: an embed step says what"),
         (ENCODER, {"adapter": small_adapter()}, "holds tangent vectors of a hyperbolic encoder"),
-        (FLAT, {}, "expected an adapter, or the curvature"),
+        (FLAT, {}, "they are no embed step of a hyperbolic encoder"),
         ({**ENCODER, "curvature": 0}, {}, "finite number above 0, got 0"),
         (
             FLAT,

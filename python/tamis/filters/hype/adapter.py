@@ -175,6 +175,13 @@ class Adapter:
 
         Raises:
             PoolError: no such file, or not an adapter that this version reads.
+
+        Example:
+            >>> eye = np.eye(2, 3, dtype=np.float16)
+            >>> both = {"image": eye, "text": eye}, {"image": 0.5, "text": 1.0}
+            >>> Adapter(*both, curvature=0.1, logit_scale=2.6).save("adapter.safetensors")
+            >>> Adapter.load("adapter.safetensors").space.dim
+            2
         """
         path = Path(source)
         if source == DEMO:
@@ -246,4 +253,4 @@ def _identity(encoder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(encoder: Mapping[str, Any]) -> str:
-    return f"{encoder.get('model', 'an unknown model')} ({str(encoder.get('weights'))[:12]})"
+    return f"{encoder.get('model')!s:.80} ({encoder.get('weights')!s:.12})"

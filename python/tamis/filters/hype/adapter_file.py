@@ -15,6 +15,8 @@ from tamis.errors import PoolError
 FORMAT = 1
 LARGEST_FILE = 256 << 20
 """Bytes; two maps between 8,192 dimensions."""
+LARGEST_TOLD = 1 << 24
+"""Characters of what is told about the tensors."""
 
 _WHAT = "hyperbolic adapter"
 _KEY = "tamis"
@@ -54,7 +56,8 @@ def read_adapter(path: Path) -> tuple[Tensors, dict[str, Any]]:
             names = sorted(file.keys())
             wanted = sorted((*_WEIGHTS, *_NUMBERS))
             if names != wanted:
-                _refuse(path, f"expected the tensors {', '.join(wanted)}, got {', '.join(names)}")
+                found = ", ".join(names)
+                _refuse(path, f"expected the tensors {', '.join(wanted)}, got {found:.300}")
             for name in wanted:
                 _check_tensor(path, name, file.get_slice(name))
             return {name: file.get_tensor(name) for name in wanted}, told
@@ -89,6 +92,8 @@ def _check_tensor(path: Path, name: str, tensor: Any) -> None:
 def _told(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         _refuse(path, f"its metadata has no {_KEY!r}")
+    if len(text) > LARGEST_TOLD:
+        _refuse(path, f"its metadata {_KEY!r} has more than {LARGEST_TOLD:,} characters")
     try:
         told = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):

@@ -46,6 +46,13 @@ def open_frozen(
         ValueError: both `embedding` and `step`.
         PoolError, RunError: they are not there, their step has not ended, or they are tangent
             vectors already.
+
+    Example:
+        >>> import numpy as np
+        >>> np.save("rows.npy", np.array([[3.0, 4.0]]))
+        >>> frozen = open_frozen("image", Path("run"), pool="rows.npy")
+        >>> frozen.rows.read(0, 1)[0], frozen.origin["dim"]
+        (array([[0.6, 0.8]], dtype=float16), 2)
     """
     return frozen_of(open_side(side, run, pool=pool, embedding=embedding, step=step, ids=ids), side)
 

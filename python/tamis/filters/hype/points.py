@@ -205,6 +205,14 @@ def open_points(
         ValueError: options that contradict each other, or none that says what the rows are.
         PoolError: rows that do not fit the adapter.
         PoolError, RunError: there are no such rows, or their step has not ended.
+
+    Example:
+        >>> np.save("rows.npy", np.array([[0.3, 0.4], [0.0, 0.0]], np.float32))
+        >>> points = open_points("image", Path("run"), pool="rows.npy", curvature=0.1)
+        >>> points.read(0, 2)[1]
+        {1: 'image embedding is zero'}
+        >>> points.take(np.array([0]))[0]
+        array([[0.3, 0.4]], dtype=float32)
     """
     if adapter is not None and curvature is not None:
         raise ValueError("expected an adapter or a curvature, not both: an adapter has its own")
@@ -227,7 +235,7 @@ def open_points(
         space = Space(opened.dim, encoder["curvature"], model=made_by)
     else:
         raise ValueError(
-            f"expected an adapter, or the curvature, for the {side} rows of {opened.path}: they "
-            "are no embed step of a hyperbolic encoder"
+            f"expected an adapter (--adapter) or the curvature (--curvature) for the {side} rows "
+            f"of {opened.path}: they are no embed step of a hyperbolic encoder"
         )
     return Points(side, StoredPoints(opened, side, space.curvature, space.kind), space)
