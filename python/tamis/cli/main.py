@@ -14,10 +14,12 @@ from tamis.cli.embed import embed
 from tamis.cli.failure import INTERRUPTED, explained
 from tamis.cli.info import show_info
 from tamis.cli.inspect import inspect
+from tamis.cli.reference import app as reference
 from tamis.cli.reshard import reshard
 from tamis.cli.score import app as score
 from tamis.cli.select import select
 from tamis.cli.show import app as show
+from tamis.cli.train_adapter import train_adapter
 
 app = typer.Typer(
     name="tamis",
@@ -31,6 +33,8 @@ app = typer.Typer(
 app.command("inspect")(inspect)
 app.command("embed")(embed)
 app.add_typer(score, name="score")
+app.add_typer(reference, name="reference")
+app.command("train-adapter")(train_adapter)
 app.command("dedup")(dedup)
 app.command("select")(select)
 app.command("curate")(curate)
