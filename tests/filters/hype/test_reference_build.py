@@ -255,8 +255,26 @@ def test_an_imported_reference_is_not_taken_for_a_built_one(tmp_path: Path) -> N
     np.savez(tmp_path / "ref.npz", img=images, txt=texts)
     made = import_reference(tmp_path / "ref.npz", curvature=0.5, model="m")
     save_reference(made, run / FILE)
-    with pytest.raises(ChangedError, match="name it with --reference"):
+    with pytest.raises(ChangedError, match=r"rows: null -> 20.*name it with --reference"):
         reference_of_run(run, *sides(pool, run), 20)
+    assert reference_of_run(run, *sides(pool, run)).digest == made.digest
+
+
+def test_what_is_there_will_do_where_nothing_else_is_asked_for(tmp_path: Path) -> None:
+    pool, run = tmp_path / "pool", tmp_path / "run"
+    write_pool(pool)
+    built = reference_of_run(run, *sides(pool, run), 20, 3)
+    assert reference_of_run(run, *sides(pool, run)).digest == built.digest
+    assert reference_of_run(run, *sides(pool, run), seed=3).digest == built.digest
+    images, texts = sides(pool, run)
+    place = {"pool": str(pool), "embedding": "img", "curvature": 0.5}
+    with pytest.raises(ChangedError, match=r'text\.embedding: "txt" -> "img"'):
+        reference_of_run(run, images, open_points("text", run, **place))
+    unnamed = open_points("image", run, **place)
+    assert reference_of_run(run, unnamed, None).space.model == "m"
+    (run / FILE).unlink()
+    default = reference_of_run(run, images, texts)
+    assert default.rows == 10_000 and default.seed == 0
 
 
 def embed_step(run: Path, name: str) -> None:

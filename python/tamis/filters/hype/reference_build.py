@@ -78,8 +78,8 @@ def reference_of_run(
     run: Path | str,
     images: Points | None,
     texts: Points | None,
-    rows: int = ROWS,
-    seed: int = 0,
+    rows: int | None = None,
+    seed: int | None = None,
     *,
     pool: str | None = None,
 ) -> Reference:
@@ -89,13 +89,14 @@ def reference_of_run(
 
     Args:
         run: the run directory; created where it is missing.
-        images, texts, rows, seed: as for :func:`build_reference`. A reference that has a side more
-            is as good.
+        images, texts: the points. A reference that has a side more is as good.
+        rows, seed: as for :func:`build_reference`. None: those of the reference that is there, be
+            it imported, or where it is built 10,000 rows and seed 0.
         pool: the pool as the command was given it, which the run remembers; None where it knows it.
 
     Raises:
-        ChangedError: the reference that is there was made of other rows, points or another seed, or
-            imported; names the differences.
+        ChangedError: the reference that is there was made of other points or rows or with another
+            seed than was asked for; names the differences.
         PoolError, RunError: one sentence.
     """
     folder = Path(run)
@@ -107,36 +108,24 @@ def reference_of_run(
         with starting(folder):
             if not path.exists():
                 place = pool_of(folder)
-                made = build_reference(images, texts, rows=rows, seed=seed, pool=place)
+                count = ROWS if rows is None else rows
+                made = build_reference(images, texts, rows=count, seed=seed or 0, pool=place)
                 save_reference(made, path)
                 return made
     reference = open_reference(path)
-    _require_asked(path, reference, images, texts, rows, seed)
+    choice = {"rows": rows, "seed": seed}
+    asked: dict[str, Any] = {name: value for name, value in choice.items() if value is not None}
+    if asked or reference.rows is not None:
+        space = _space(images, texts).recipe()
+        if None in (space["model"], reference.space.model):  # taken for the same, as everywhere
+            space["model"] = reference.space.model
+        _require_asked(path, reference, {**asked, "space": space, **_origin(_given(images, texts))})
     return reference
 
 
-def _require_asked(
-    path: Path,
-    reference: Reference,
-    images: Points | None,
-    texts: Points | None,
-    rows: int,
-    seed: int,
-) -> None:
-    sides = _given(images, texts)
-    asked = {
-        "rows": rows,
-        "seed": seed,
-        "space": _space(images, texts).recipe(),
-        **_origin(sides),
-    }
-    stored = {
-        "rows": reference.rows,
-        "seed": reference.seed,
-        "space": reference.space.recipe(),
-        **{key: reference.source.get(key) for key in asked.keys() - {"rows", "seed", "space"}},
-    }
-    changes = recipe_changes(stored, asked)
+def _require_asked(path: Path, reference: Reference, asked: Mapping[str, Any]) -> None:
+    told = {**reference.source, **reference.manifest()}
+    changes = recipe_changes({name: told.get(name) for name in asked}, asked)
     if changes:
         raise ChangedError(
             f"{path} is another reference than was asked for ({'; '.join(changes)}); name it with "

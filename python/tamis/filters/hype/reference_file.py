@@ -111,7 +111,7 @@ def read_safetensors(
     """
     from safetensors import SafetensorError, safe_open
 
-    _require_file(path)
+    require_file(path)
     tensors: dict[str, np.ndarray] = {}
     try:
         with safe_open(path, framework="numpy") as file:
@@ -131,7 +131,8 @@ def read_safetensors(
     return tensors, metadata
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Raise PoolError unless a file is there that is not too large to be read."""
     try:
         size = path.stat().st_size if path.is_file() else -1
     except OSError as error:

@@ -22,7 +22,7 @@ from tamis.filters.hype.reference import (
     Tensor,
     unusable,
 )
-from tamis.filters.hype.reference_file import MOST_BYTES, read_safetensors
+from tamis.filters.hype.reference_file import MOST_BYTES, read_safetensors, require_file
 from tamis.filters.hype.space import Space
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ def import_reference(
     path = Path(path)
     if path.suffix not in _READERS:
         raise PoolError(f"{path}: expected a reference as .pt, .pth, .safetensors or .npz")
-    size = path.stat().st_size if path.is_file() else -1
-    if size < 0:
-        raise PoolError(f"expected a reference at {path}, but there is no such file")
-    if size > MOST_BYTES:
-        raise PoolError(f"{path}: expected at most {MOST_BYTES:,} bytes, got {size:,}")
+    require_file(path)
     found = _READERS[path.suffix](path)
     if not found:
         raise PoolError(f"{path}: expected rows called img, txt or both, got neither")
