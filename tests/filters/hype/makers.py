@@ -12,6 +12,11 @@ import pyarrow as pa
 from tamis.filters.hype.adapter import Adapter
 from tamis.run.directory import RunDirectory
 
+WEIGHTS = "ab" * 32
+ENCODER = {"model": "hyperbolic:x", "weights": WEIGHTS, "curvature": 0.1}
+N_ROWS, DIM = 23, 8
+BAD = {2: "image embedding is zero", 9: "image embedding has a NaN"}
+
 
 def random_rows(n_rows: int, dim: int, *, seed: int = 0, length: float = 1.0) -> np.ndarray:
     """float32 rows of about this length."""
@@ -54,3 +59,16 @@ def write_step(
             run.commit("embed", f"{number:05d}", files)
             first += size
         run.finish()
+
+
+def tangents(length: float = 0.7) -> np.ndarray:
+    """N_ROWS rows of images, of which those in BAD are."""
+    rows = random_rows(N_ROWS, DIM, length=length)
+    rows[2] = 0
+    rows[9, 3] = np.nan
+    return rows
+
+
+def cut(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of three units."""
+    return [rows[:10], rows[10:11], rows[11:]]
