@@ -134,6 +134,11 @@ def test_points_that_nobody_declared_are_refused(pool: Path, tmp_path: Path) -> 
     assert refused.code == 2 and "expected an adapter" in refused.told
 
 
+def test_words_of_a_file_are_not_interpreted(pool: Path, tmp_path: Path) -> None:
+    told = words(build(tmp_path / "run", pool, "--model", "[red]a\x1b[31m"))
+    assert "model [red]a\\x1b[31m" in told
+
+
 def test_what_is_no_reference_is_told(tmp_path: Path) -> None:
     (tmp_path / "r.safetensors").write_bytes(b"no")
     refused = call("reference", "show", tmp_path / "r.safetensors")

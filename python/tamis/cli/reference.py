@@ -181,7 +181,7 @@ def _tell(reference: Reference, path: Path, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _facts(reference).items():
-        table.add_row(name, Plain(value))
+        table.add_row(name, Plain(_printable(value)))
     Console().print(table)
 
 
@@ -237,6 +237,11 @@ def _quantiles(reference: Reference, name: Any) -> dict[str, float]:
 
     radii = np.quantile(reference.radii[name].radius, QUANTILES)
     return {f"{q:g}": float(radius) for q, radius in zip(QUANTILES, radii, strict=True)}
+
+
+def _printable(text: str) -> str:
+    """Text of a file that others made is shown, never interpreted by the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _label(quantile: str) -> str:

@@ -151,6 +151,11 @@ def _reference(tensors: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> Re
             raise ValueError(f"expected {name} to be a whole number or null, got {value!r:.40}")
     if not isinstance(source, dict):
         raise ValueError(f"expected a description of the source, got {source!r:.40}")
+    left_out = source.get("left_out", {})
+    counted = list(left_out.values()) if isinstance(left_out, dict) else [left_out]
+    for counts in (source.get("passed_over", {}), *counted):
+        if not (isinstance(counts, dict) and all(type(rows) is int for rows in counts.values())):
+            raise ValueError(f"expected rows that were left out by reason, got {counts!r:.40}")
     min_radius = told.get("min_radius")
     if not isinstance(min_radius, int | float):
         raise ValueError(f"expected min_radius to be a number, got {min_radius!r:.40}")
