@@ -75,6 +75,9 @@ def train_adapter(
     validation: Annotated[
         float, typer.Option(help="Share of the pairs that is measured, not learned.")
     ] = USUAL.validation,
+    gain: Annotated[
+        float, typer.Option(help="Length of the rows that enter; a larger one learns faster.")
+    ] = USUAL.gain,
     near: Annotated[
         float, typer.Option(help="Images with a cosine above this are copies.")
     ] = USUAL.near,
@@ -135,6 +138,7 @@ def train_adapter(
         curvature_init=curvature_init,
         fixed_curvature=fixed_curvature,
         validation=validation,
+        gain=gain,
         near=near,
         keep=keep,  # type: ignore[arg-type]
         seed=seed,

@@ -26,9 +26,9 @@ Tensor = Any
 class Heads:
     """The parameters of an adapter in training.
 
-    A row x of d numbers enters as sqrt(d) x, so with a mean square of 1, as the features that MERU
-    maps do; the weights start with rows of length near 1, uniform and from counter-based keys.
-    Products are float32, all that follows them float64.
+    A row of length 1 enters as gain times itself, and the weights start with rows of length near 1,
+    uniform and from counter-based keys. (MERU's features have a length near sqrt(d); frozen rows
+    that enter so are soon learned by heart.) Products are float32, all that follows them float64.
 
     Args:
         dims: side -> length of an embedding.
@@ -43,7 +43,7 @@ class Heads:
         import torch
 
         dim = options.dim_for(dims["image"])
-        self.dims = dims
+        self._gain = options.gain
         self._curvature_init = options.curvature_init
         numbers = {f"log_scale.{side}": -0.5 * math.log(dim) for side in SIDES}
         numbers["log_curvature"] = math.log(options.curvature_init)
@@ -63,7 +63,7 @@ class Heads:
 
     def polar(self, rows: Tensor, side: Side) -> Polar:
         """Return the tangent vectors of canonical float16 rows (n, d) as directions and radii."""
-        features = rows.float() * math.sqrt(self.dims[side])
+        features = rows.float() * self._gain
         projected = features @ self.parameters[f"weight.{side}"].T
         vectors = projected.double() * self.parameters[f"log_scale.{side}"].exp()
         return polar(vectors, self.curvature)
@@ -107,7 +107,7 @@ class Heads:
             halvings = max(0, math.ceil(math.log2(max(longest, 1.0) * 1.01 / LARGEST_WEIGHT)))
             weights[side] = (weight * 2.0**-halvings).astype(np.float16)
             alpha = math.exp(values[f"log_scale.{side}"])
-            scales[side] = alpha * math.sqrt(self.dims[side]) * 2.0**halvings
+            scales[side] = alpha * self._gain * 2.0**halvings
         curvature = math.exp(values["log_curvature"])
         return Adapter(weights, scales, curvature, float(values["log_temperature"]))
 

@@ -249,8 +249,10 @@ def _tensors(adapter: Adapter) -> Tensors:
 
 
 def _adapter(tensors: Tensors) -> Adapter:
+    curvature, logit_scale = (float(tensors[f"best.{name}"]) for name in _NUMBERS)
     return Adapter(
         {side: tensors[f"best.weight.{side}"] for side in SIDES},
         {side: float(tensors[f"best.scale.{side}"]) for side in SIDES},
-        *(float(tensors[f"best.{name}"]) for name in _NUMBERS),
+        curvature,
+        logit_scale,
     )

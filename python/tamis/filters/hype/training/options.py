@@ -26,6 +26,8 @@ class Options:
         curvature_init: c at the start; it stays within a factor of 10.
         fixed_curvature: c is not learned.
         validation: share of the pairs that the curves are measured on.
+        gain: the length that a row enters the maps with; a larger one starts at larger radii and
+            learns, and overfits, faster.
         near: images with a cosine above this are copies, see :mod:`.split`.
         keep: "best" keeps the epoch of the lowest validation loss, the first of equals; "last" the
             last epoch.
@@ -49,6 +51,7 @@ class Options:
     curvature_init: float = 1.0
     fixed_curvature: bool = False
     validation: float = 0.1
+    gain: float = 6.0
     near: float = 0.95
     keep: Keep = "best"
     seed: int = 0
@@ -66,6 +69,7 @@ class Options:
             "lr": (0.0, 1.0),
             "curvature_init": (0.0, 1e6),
             "validation": (0.0, 0.5),
+            "gain": (0.0, 1e3),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
