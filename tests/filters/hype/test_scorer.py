@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import Pin
 from tests.filters.hype.hype_oracle import Formulas, columns
@@ -15,10 +17,12 @@ from tests.filters.hype.hype_run import CURVATURE, column, reasons, reference, s
 from tests.filters.hype.reference_pools import BAD, N_ROWS, write_pool
 from tests.run.snapshot import snapshot
 
+from tamis.data.unit import Unit
 from tamis.errors import ChangedError, PoolError
 from tamis.filters.hype.reference import Reference
 from tamis.filters.hype.terms import Measure
 from tamis.score.job import run_scorer
+from tamis.score.scorer import Scores
 
 SIZES = (31, 1, 28)
 GOOD = np.array([row not in BAD for row in range(N_ROWS)])
@@ -206,21 +210,59 @@ def test_units_parts_and_threads_change_nothing(
         assert scored("thread", SIZES, rows_per_unit=64) == whole
 
 
-@given(cuts=st.lists(st.integers(1, N_ROWS - 1), max_size=5, unique=True), first=st.integers(0))
+@pytest.fixture(scope="module")
+def wide() -> Sides:
+    """Rows of so many columns that a matrix product of other shape is other bits."""
+    random = np.random.default_rng(3)
+    return tuple(random.normal(0, 0.05, (300, 384)).astype(np.float32) for _ in range(2))
+
+
+@settings(max_examples=10)
+@given(cuts=st.lists(st.integers(1, 299), max_size=4, unique=True), first=st.integers(0, 3000))
 @pytest.mark.parametrize("mode", ["stable", "paper"])
 def test_rows_in_memory_however_they_are_cut(
-    mode: Any, points: Sides, cuts: list[int], first: int
+    mode: Any, wide: Sides, cuts: list[int], first: int
 ) -> None:
-    images, texts = (side[GOOD] for side in points)
-    measure = Measure(reference(*points), mode)
+    images, texts = wide
+    measure = Measure(reference(*wide), mode)
     whole = measure.of(images, texts, first)
-    ends = [0, *sorted(cut for cut in cuts if cut < len(images)), len(images)]
+    ends = [0, *sorted(cuts), len(images)]
     parts = [
         measure.of(images[a:b], texts[a:b], first + a)
         for a, b in zip(ends[:-1], ends[1:], strict=True)
     ]
     for name, values in whole.items():
         assert np.array_equal(np.concatenate([part[name] for part in parts]), values), name
+
+
+def test_a_step_that_stops_anywhere_ends_with_the_same_bytes(
+    pool: Path, points: Sides, tmp_path: Path
+) -> None:
+    against = reference(*points)
+    run_scorer(scorer(pool, tmp_path / "whole", against), tmp_path / "whole", rows_per_unit=8)
+    stops = 0
+    while True:
+        made = scorer(pool, tmp_path / "run", against)
+        with mock.patch.object(made, "score", side_effect=_once(made.score)):
+            try:
+                run_scorer(made, tmp_path / "run", rows_per_unit=8)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+    assert stops == 8  # units of 31 + 1 + 28 rows, 8 at a time, less the last
+    assert snapshot(tmp_path / "run") == snapshot(tmp_path / "whole")
+
+
+def _once(score: Callable[[Unit], Scores]) -> Callable[[Unit], Scores]:
+    calls: list[Unit] = []
+
+    def scored(unit: Unit) -> Scores:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(unit)
+        return score(unit)
+
+    return scored
 
 
 def test_what_changes_a_score_is_refused(pool: Path, points: Sides, tmp_path: Path) -> None:

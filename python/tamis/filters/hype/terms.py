@@ -23,7 +23,7 @@ TERMS: Final = ("image_specificity", "text_specificity", "neg_distance", "clip",
 """The terms of the published sum, in the order in which they are added."""
 GIVEN: Final = ("clip", "imagenet")
 """Those that other methods make."""
-_WINDOW: Final = 1024  # rows that the published formulas, whose products follow shapes, see at once
+_WINDOW: Final = 256  # rows that the published formulas, whose products follow shapes, see at once
 
 
 @dataclass(frozen=True)
