@@ -312,6 +312,7 @@ def test_a_reference_of_another_space_or_side(pool: Path, points: Sides, tmp_pat
         ({"min_radius": 0}, "min_radius"),
         ({"weights": {"clip": 1}}, "this score has no such term"),
         ({"weights": {"size": 1}}, "is no term"),
+        ({"given": {"size": None}}, "expected the given terms clip and imagenet, got size"),
         ({"weights": {"neg_distance": float("nan")}}, "expected a finite number, got nan"),
     ],
 )

@@ -12,7 +12,7 @@ from tamis import lorentz
 from tamis.errors import PoolError
 from tamis.filters.hype.diagnostics import diagnose
 from tamis.filters.hype.points import PointPairs, Points
-from tamis.filters.hype.terms import GIVEN, Float64, Measure, check_weights, weighted_sum
+from tamis.filters.hype.terms import Float64, Measure, check_weights, terms_of, weighted_sum
 from tamis.score.pairs import joined_reasons
 from tamis.score.scorer import Scorer, Scores, Tables
 
@@ -100,10 +100,8 @@ class Hype(Scorer):
         self.rows = _together(images, texts)
         self.reference = reference
         _require_fit(self.sides, reference)
-        self.given = {term: (given or {})[term] for term in GIVEN if term in (given or {})}
-        terms = [f"{side}_specificity" for side in self.sides]
-        terms += ["neg_distance"] if len(self.sides) == 2 else []
-        self.weights = check_weights(weights, [*terms, *self.given])
+        self.given = dict(given or {})
+        self.weights = check_weights(weights, terms_of(self.sides, self.given))
         self._name = name
 
     @property

@@ -10,12 +10,15 @@ from tamis.filters.hype.reference import FILE, ROWS, Reference
 from tamis.filters.hype.reference_build import reference_of_run
 from tamis.filters.hype.reference_file import open_reference
 from tamis.filters.hype.scorer import Hype
+from tamis.filters.hype.terms import check_weights, terms_of
 from tamis.filters.hype.terms_given import find_column, tables_beside
+from tamis.kernels.lorentz_rows import check_mode, check_radius
 
 if TYPE_CHECKING:
     from tamis.data.remote import Place
     from tamis.data.score_file import ScoreFiles
     from tamis.filters.hype.points import Points
+    from tamis.filters.hype.terms_given import GivenColumn
     from tamis.lorentz import Mode
 
 Only: TypeAlias = Literal["image", "text"]
@@ -65,33 +68,28 @@ def open_hype(
         raise ValueError(
             "expected a reference file, or the rows and the seed of one to build, not both"
         )
+    asked = {"clip": clip, "imagenet": imagenet}
+    names = {term: column for term, column in asked.items() if column is not None}
+    if scores and not names:
+        raise ValueError("expected a clip or imagenet column where more scores are given")
+    check_mode(mode)
+    check_radius(min_radius)
+    check_weights(weights, terms_of([only] if only else ["image", "text"], names))
+
     own = run / FILE
     made = reference is None and not own.exists()
     choice = made or reference_rows is not None or reference_seed is not None
     images, texts = sides(None if choice else only)
+    given = _given(names, images or texts, lambda: tables_beside(run, name, metadata(), scores))
     against: Reference
     if choice:
         rows = ROWS if reference_rows is None else reference_rows
         against = reference_of_run(run, images, texts, rows, reference_seed or 0, pool=pool)
     else:
         against = open_reference(own if reference is None else reference)
-    images, texts = None if only == "text" else images, None if only == "image" else texts
-    asked = {"clip": clip, "imagenet": imagenet}
-    given = {}
-    if clip is not None or imagenet is not None:
-        tables = tables_beside(run, name, metadata(), scores)
-        rows_of = images or texts
-        assert rows_of is not None
-        given = {
-            term: find_column(column, tables, rows_of.ids())
-            for term, column in asked.items()
-            if column is not None
-        }
-    elif scores:
-        raise ValueError("expected a clip or imagenet column where more scores are given")
     return Hype(
-        images,
-        texts,
+        None if only == "text" else images,
+        None if only == "image" else texts,
         against,
         mode=mode,
         min_radius=min_radius,
@@ -100,3 +98,12 @@ def open_hype(
         given=given,
         name=name,
     )
+
+
+def _given(
+    names: Mapping[str, str], points: Points | None, tables: Callable[[], list[ScoreFiles]]
+) -> dict[str, GivenColumn]:
+    if not names or points is None:
+        return {}
+    ids, opened = points.ids(), tables()
+    return {term: find_column(column, opened, ids) for term, column in names.items()}

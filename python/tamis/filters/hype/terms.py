@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +21,6 @@ Rows = npt.NDArray[Any]
 
 TERMS: Final = ("image_specificity", "text_specificity", "neg_distance", "clip", "imagenet")
 """The terms of the published sum, in the order in which they are added."""
-GIVEN: Final = ("clip", "imagenet")
-"""Those that other methods make."""
 _WINDOW: Final = 256  # rows that the published formulas, whose products follow shapes, see at once
 
 
@@ -108,6 +106,24 @@ class Measure:
             f"{side}_entailed": found.entailed,
             f"{side}_radius": radii.radius,
         }
+
+
+def terms_of(sides: Collection[str], given: Collection[str]) -> list[str]:
+    """Return the terms of a score, in the order of TERMS.
+
+    Raises:
+        ValueError: a given term that other methods do not make.
+
+    Example:
+        >>> terms_of(["text"], ["clip"])
+        ['text_specificity', 'clip']
+    """
+    unknown = sorted(set(given) - {"clip", "imagenet"})
+    if unknown:
+        raise ValueError(f"expected the given terms clip and imagenet, got {', '.join(unknown)}")
+    present = {f"{side}_specificity" for side in sides} | set(given)
+    present |= {"neg_distance"} if len(sides) == 2 else set()
+    return [term for term in TERMS if term in present]
 
 
 def check_weights(weights: Mapping[str, float] | None, present: Sequence[str]) -> dict[str, float]:
