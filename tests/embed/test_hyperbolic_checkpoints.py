@@ -112,7 +112,11 @@ def _without(prefix: str) -> Callable[[State], State]:
     ("kind", "change", "told"),
     [
         ("hype", _with(extra__weight=torch.zeros(2)), r"no known place: extra\.weight"),
-        ("hype", _without("visual.transformer."), "no blocks in one of its towers"),
+        (
+            "hype",
+            _without("visual.transformer."),
+            "expected blocks in the image tower, .* got 0 of width 128",
+        ),
         ("hype", _without("transformer.resblocks.1."), r"lacks transformer\.resblocks\.1\."),
         (
             "meru",
@@ -122,12 +126,12 @@ def _without(prefix: str) -> Callable[[State], State]:
         (
             "hype",
             _with(visual__positional_embedding=torch.zeros(9, 128)),
-            r"visual\.positional_embedding: expected a square of patches .* got 8 \+ 1 of 4 pixels",
+            r"visual\.positional_embedding: expected .* square of patches.* got 9 .* of 4 pixels",
         ),
         (
             "hype",
             _with(token_embedding__weight=torch.zeros(100, 64)),
-            "expected the 49,408 tokens of CLIP .* got 100 and 12",
+            r"token_embedding\.weight: expected CLIP's 49,408 tokens, got 100",
         ),
         (
             "meru",
@@ -163,9 +167,17 @@ def _without(prefix: str) -> Callable[[State], State]:
         (
             "hype",
             _with(ln_final__bias=torch.zeros(64, dtype=torch.bool)),
-            r"ln_final\.bias holds bool",
+            r"ln_final\.bias holds no floating-point numbers",
         ),
         ("hype", _with(ln_final__bias=torch.zeros(0)), r"ln_final\.bias: expected .* \(0,\)"),
+        ("meru", _with(textual__posit_embed=torch.zeros(1, 64)), r"posit_embed: .* got 1$"),
+        ("meru", _with(textual__posit_embed=torch.zeros(5000, 64)), "posit_embed: .* got 5,000"),
+        ("meru", _with(visual__pos_embed=torch.zeros(1, 1, 128)), "pos_embed: .* got 1 positions"),
+        (
+            "hype",
+            _with(visual__positional_embedding=torch.zeros(600**2 + 1, 128)),
+            "at most 2048 pixels a side, got 360001 positions",
+        ),
         (
             "hype",
             lambda state: {**state, "visual.proj": torch.zeros(0, 24)},
@@ -191,7 +203,9 @@ def test_widths_that_heads_do_not_divide() -> None:
         name: tensor[..., :60] if tensor.shape[-1:] == (64,) else tensor
         for name, tensor in state_of("hype").items()
     }
-    with pytest.raises(ValueError, match="a width of the text tower that 64 divides"):
+    with pytest.raises(
+        ValueError, match="blocks in the text tower, of a width that 64 divides, got 3 of width 60"
+    ):
         _Given("hype", state).load()
 
 

@@ -66,7 +66,12 @@ class Blocks:
     names: Mapping[str, str]
 
     def count(self, names: Iterable[str]) -> int:
-        """Return how many different blocks there are among names."""
+        """Return how many different blocks there are among names.
+
+        Example:
+            >>> HYPE.text_blocks.count(["transformer.resblocks.0.ln_1.bias", "ln_final.bias"])
+            1
+        """
         inside = (name.removeprefix(self.prefix) for name in names if name.startswith(self.prefix))
         return len({rest.partition(".")[0] for rest in inside})
 
