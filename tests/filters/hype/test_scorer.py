@@ -108,6 +108,19 @@ def test_the_two_modes_differ_where_digits_are_lost(points: Sides) -> None:
     assert abs(paper["neg_distance"][0] + length) > 1e-5
 
 
+@pytest.mark.parametrize("mode", ["stable", "paper"])
+@pytest.mark.parametrize("length", [0.0, 1e-44, 1e9, 1e30])
+def test_extreme_rows_touch_no_other(mode: Any, length: float, points: Sides) -> None:
+    images, texts = (side[GOOD] for side in points)
+    measure = Measure(reference(*points), mode)
+    before = measure.of(images, texts)
+    images, texts = images.copy(), texts.copy()
+    images[0] = texts[0] = length
+    after = measure.of(images, texts)
+    for name, values in before.items():
+        assert np.array_equal(after[name][1:], values[1:]), name
+
+
 def test_weights(pool: Path, points: Sides, tmp_path: Path) -> None:
     weights = {"image_specificity": -0.05, "neg_distance": 0.45, "text_specificity": 0}
     made = scorer(pool, tmp_path / "run", reference(*points), weights=weights, name="mixed")

@@ -68,7 +68,8 @@ class Measure:
             ValueError: the reference lacks what a side is measured against.
         """
         if self.mode == "paper":
-            return _in_windows(self._measured, images, texts, first_row)
+            with np.errstate(over="ignore", invalid="ignore"):  # float32 norms of huge rows
+                return _in_windows(self._measured, images, texts, first_row)
         return self._measured(images, texts)
 
     def _measured(self, images: Rows | None, texts: Rows | None) -> dict[str, Float64]:
