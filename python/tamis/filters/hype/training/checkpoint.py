@@ -34,7 +34,7 @@ class Checkpoint:
         from safetensors.numpy import save
 
         text = json.dumps({"what": _WHAT, **self.told}, sort_keys=True, allow_nan=False)
-        whole = {name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
+        whole = {name: np.array(tensor, order="C") for name, tensor in self.tensors.items()}
         return bytes(save(whole, {_KEY: text}))
 
     @classmethod

@@ -3,7 +3,8 @@
 The formulas are the stable polar forms of :mod:`tamis.lorentz`, on tangent vectors. What would have
 an infinite or undefined slope is clamped just before it, so that every gradient is finite: lengths
 at 1e-8, arguments of square roots at the epsilon of the dtype. In float64 the values are those of
-`tamis.lorentz` within 1e-6, coincident points apart (their distance is 3e-8, not 0).
+`tamis.lorentz` within 1e-6, points apart that nearly coincide: distances are 3e-8 at least, and an
+exterior angle is off by 1.5e-8 over the relative distance of its points.
 """
 
 from __future__ import annotations
