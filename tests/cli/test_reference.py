@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,24 @@ def test_what_is_no_reference_is_told(tmp_path: Path) -> None:
     assert refused.code == 2 and "is no safetensors file that can be read" in refused.told
     refused = call("reference", "show", tmp_path / "none.safetensors")
     assert refused.code == 2 and "there is no such file" in refused.told
+
+
+def test_the_scores_of_a_run_are_against_a_reference_of_its_own_points(
+    pool: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    score = ["score", "hype", *POINTS, "--out", run, "--quiet"]
+    assert build(run, pool, "--rows", 40, "--only", "text").code == 0
+    assert call(*score, "--only", "image", "--name", "images").code == 0
+    assert build(run, pool, "--rows", 40, "--overwrite", "--quiet").code == 0
+    assert call(*score, "--name", "both").code == 0
+    for options in (["--image", "txt"], ["--image", "txt", "--only", "image"]):
+        refused = call(*score, "--name", "other", *options)
+        assert refused.code == 2 and "another reference than was asked for" in refused.told
+        assert 'image.embedding: "img" -> "txt"' in refused.told
+    named = ["--reference", run / "reference.safetensors"]
+    assert call(*score, "--name", "other", "--image", "txt", *named).code == 0
+    shutil.rmtree(pool)
+    write_pool(pool, [20, 40, 1])
+    grown = call(*score, "--name", "grown")
+    assert grown.code == 2 and "n_rows: 60 -> 61" in grown.told

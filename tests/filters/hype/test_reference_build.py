@@ -246,6 +246,8 @@ def test_a_side_more_is_as_good_and_a_side_less_is_not(tmp_path: Path) -> None:
     reference_of_run(run, *sides(pool, run, "text"), 20)
     with pytest.raises(ChangedError, match=r"image\.embedding: \(absent\) -> \"img\""):
         reference_of_run(run, *sides(pool, run), 20)
+    texts = reference_of_run(run, *sides(pool, run, "image"), 20)  # what images are measured against
+    assert texts.count == {"txt": 20}
 
 
 def test_an_imported_reference_is_not_taken_for_a_built_one(tmp_path: Path) -> None:

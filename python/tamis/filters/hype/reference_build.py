@@ -89,7 +89,8 @@ def reference_of_run(
 
     Args:
         run: the run directory; created where it is missing.
-        images, texts: the points. A reference that has a side more is as good.
+        images, texts: the points. A reference that has a side more is as good; where one side is
+            given, so is one of the other alone, against which that side is measured.
         rows, seed: as for :func:`build_reference`. None: those of the reference that is there, be
             it imported, or where it is built 10,000 rows and seed 0.
         pool: the pool as the command was given it, which the run remembers; None where it knows it.
@@ -119,7 +120,10 @@ def reference_of_run(
         space = _space(images, texts).recipe()
         if None in (space["model"], reference.space.model):  # taken for the same, as everywhere
             space["model"] = reference.space.model
-        _require_asked(path, reference, {**asked, "space": space, **_origin(_given(images, texts))})
+        origin = _origin(_given(images, texts))
+        if images is None or texts is None:
+            origin = {name: told for name, told in origin.items() if name in reference.source}
+        _require_asked(path, reference, {**asked, "space": space, **origin})
     return reference
 
 

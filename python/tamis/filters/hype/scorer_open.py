@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from tamis.filters.hype.reference import FILE, ROWS, Reference
+from tamis.filters.hype.reference import FILE
 from tamis.filters.hype.reference_build import reference_of_run
 from tamis.filters.hype.reference_file import open_reference
 from tamis.filters.hype.scorer import Hype
@@ -61,7 +61,7 @@ def open_hype(
 
     Raises:
         ValueError: a setting out of range, or the rows of a reference that is given.
-        ChangedError: the run's reference was made of other rows, or with another seed.
+        ChangedError: the run's reference was made of other points or rows, or with another seed.
         PoolError, RunError: one sentence.
     """
     if reference is not None and (reference_rows is not None or reference_seed is not None):
@@ -76,17 +76,13 @@ def open_hype(
     check_radius(min_radius)
     check_weights(weights, terms_of([only] if only else ["image", "text"], names))
 
-    own = run / FILE
-    made = reference is None and not own.exists()
-    choice = made or reference_rows is not None or reference_seed is not None
-    images, texts = sides(None if choice else only)
+    made = reference is None and not (run / FILE).exists()
+    images, texts = sides(None if made else only)
     given = _given(names, images or texts, lambda: tables_beside(run, name, metadata(), scores))
-    against: Reference
-    if choice:
-        rows = ROWS if reference_rows is None else reference_rows
-        against = reference_of_run(run, images, texts, rows, reference_seed or 0, pool=pool)
+    if reference is None:
+        against = reference_of_run(run, images, texts, reference_rows, reference_seed, pool=pool)
     else:
-        against = open_reference(own if reference is None else reference)
+        against = open_reference(reference)
     return Hype(
         None if only == "text" else images,
         None if only == "image" else texts,
