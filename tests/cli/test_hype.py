@@ -170,6 +170,24 @@ def test_what_cannot_be_is_told_in_one_sentence(
     assert options[0] in early or not (tmp_path / "run/reference.safetensors").exists()
 
 
+def test_one_column_is_not_both_sides(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", random_rows(20, 8))
+    given = (
+        "score",
+        "hype",
+        tmp_path / "images.npy",
+        "--curvature",
+        "1",
+        "--out",
+        tmp_path / "run",
+    )
+    for only in ([], ["--only", "image"]):
+        outcome = call(*given, *only)
+        assert outcome.code == 2
+        assert "expected images and texts, got the same rows" in outcome.told
+    assert not (tmp_path / "run/reference.safetensors").exists()
+
+
 def test_a_reference_of_another_model_or_size(pool: Path, tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other"
     assert score(pool, run, *FEW, "--quiet").code == 0

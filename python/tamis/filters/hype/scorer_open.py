@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from tamis.filters.hype.terms_given import GivenColumn
     from tamis.lorentz import Mode
 
-Only: TypeAlias = Literal["image", "text"]
-Sides: TypeAlias = "tuple[Points | None, Points | None]"
-
 
 def open_hype(
     run: Path,
@@ -94,6 +91,18 @@ def open_hype(
         given=given,
         name=name,
     )
+
+
+def _require_two(images: Points | None, texts: Points | None) -> None:
+    """Refuse one column as both sides: what a pool with one column gives where none is named."""
+    if images is None or texts is None:
+        return
+    one, other = images.pool, texts.pool
+    if (one.path, one.embedding) == (other.path, other.embedding):
+        raise ValueError(
+            f"expected images and texts, got the same rows of {one.path} as both: name the two "
+            "columns; to score one side of a pool that has no other, give a reference"
+        )
 
 
 def _given(
