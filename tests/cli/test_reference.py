@@ -103,7 +103,8 @@ def test_what_is_at_a_clamp_is_told(tmp_path: Path) -> None:
     ("options", "told"),
     [
         (["--rows", 0], "at least 1 reference row, got 0"),
-        (["--kind", "flat"], "expected tangent, space, lorentz, poincare, got flat"),
+        (["--kind", "flat"], "tangent, space, lorentz, poincare, got 'flat'"),
+        (["--image", "txt"], "expected images and texts, got the same rows of"),
         (["--only", "sound"], "expected image or text, got sound"),
         (["--curvature", 0], "a finite number above 0"),
         (["--curvature", "nan"], "a finite number above 0"),
@@ -157,12 +158,12 @@ def test_the_scores_of_a_run_are_against_a_reference_of_its_own_points(
     assert call(*score, "--only", "image", "--name", "images").code == 0
     assert build(run, pool, "--rows", 40, "--overwrite", "--quiet").code == 0
     assert call(*score, "--name", "both").code == 0
-    for options in (["--image", "txt"], ["--image", "txt", "--only", "image"]):
+    for options in (["--image", "txt", "--text", "img"], ["--image", "txt", "--only", "image"]):
         refused = call(*score, "--name", "other", *options)
         assert refused.code == 2 and "another reference than was asked for" in refused.told
         assert 'image.embedding: "img" -> "txt"' in refused.told
-    named = ["--reference", run / "reference.safetensors"]
-    assert call(*score, "--name", "other", "--image", "txt", *named).code == 0
+    named = [*options, "--reference", run / "reference.safetensors"]
+    assert call(*score, "--name", "other", *named).code == 0
     shutil.rmtree(pool)
     write_pool(pool, [20, 40, 1])
     grown = call(*score, "--name", "grown")

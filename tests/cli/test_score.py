@@ -15,7 +15,8 @@ from tests.data.pools import unit_rows, write_clip_retrieval
 from tests.run.snapshot import snapshot
 from typer.testing import CliRunner
 
-from tamis.cli.score.command import Out, PoolArgument, command
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import PoolArgument
 from tamis.run.directory import RunDirectory
 from tamis.score.sides import noted_pool
 

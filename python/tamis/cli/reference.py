@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Plain
 
-from tamis.cli.points import (
+from tamis.cli.sides import (
     AdapterFile,
     Curvature,
     Embeddings,
@@ -22,7 +22,6 @@ from tamis.cli.points import (
     PoolArgument,
     Text,
     TextEmbeddings,
-    open_sides,
 )
 
 if TYPE_CHECKING:
@@ -87,11 +86,12 @@ def build(
     from tamis.filters.hype.reference import FILE
     from tamis.filters.hype.reference_build import build_reference
     from tamis.filters.hype.reference_file import save_reference
+    from tamis.filters.hype.sides import open_sides
     from tamis.run.pool_link import pool_of, remember_pool
 
     images, texts = open_sides(
         run,
-        only=only,
+        only=only,  # type: ignore[arg-type]
         pool=pool,
         image=image,
         text=text,
@@ -99,7 +99,7 @@ def build(
         text_embeddings=text_embeddings,
         adapter=adapter,
         curvature=curvature,
-        kind=kind,
+        kind=kind,  # type: ignore[arg-type]
         model=model,
         ids=ids,
     )

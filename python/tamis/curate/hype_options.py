@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,7 +12,6 @@ from tamis.curate.options import Options
 from tamis.curate.place import Place
 
 if TYPE_CHECKING:
-    from tamis.filters.hype.scorer_open import Only, Sides
     from tamis.run.progress import Progress
     from tamis.score.scorer import Scorer
 
@@ -53,10 +53,24 @@ class HypeOptions(Options):
     def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""
         from tamis.filters.hype.scorer_open import open_hype
+        from tamis.filters.hype.sides import open_sides
 
         return open_hype(
             place.run,
-            lambda only: self._sides(place, only),
+            partial(
+                open_sides,
+                place.run,
+                pool=place.pool,
+                image=self.image,
+                text=self.text,
+                embeddings=self.embeddings,
+                text_embeddings=self.text_embeddings,
+                adapter=self._adapter(place),
+                curvature=self.curvature,
+                kind=self.kind,
+                model=self.model,
+                ids=place.ids,
+            ),
             pool=place.pool,
             only=self.only,
             reference=None if self.reference is None else place.file(self.reference),
@@ -73,28 +87,7 @@ class HypeOptions(Options):
             name=name,
         )
 
-    def _sides(self, place: Place, only: Only | None) -> Sides:
-        from tamis.filters.hype.adapter import Adapter
-        from tamis.filters.hype.points import open_points
-
-        adapter: Adapter | None = None
-        if self.adapter is not None:
-            named = self.adapter if self.adapter == DEMO else place.file(Path(self.adapter))
-            adapter = Adapter.load(named)
-        declared: dict[str, Any] = {
-            "pool": place.pool,
-            "ids": place.ids,
-            "adapter": adapter,
-            "curvature": self.curvature,
-            "kind": self.kind,
-            "model": self.model,
-        }
-        images = texts = None
-        if only != "text":
-            images = open_points(
-                "image", place.run, embedding=self.image, step=self.embeddings, **declared
-            )
-        if only != "image":
-            step = self.text_embeddings or self.embeddings
-            texts = open_points("text", place.run, embedding=self.text, step=step, **declared)
-        return images, texts
+    def _adapter(self, place: Place) -> Path | str | None:
+        if self.adapter in (None, DEMO):
+            return self.adapter
+        return place.file(Path(self.adapter))

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.cli.points import open_sides
 from tamis.filters.hype.points import Points
+from tamis.filters.hype.sides import open_sides
 from tamis.filters.hype.space import Space
 
 N_ROWS = 60

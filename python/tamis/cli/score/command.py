@@ -16,16 +16,13 @@ import typer
 
 from tamis.cli.progress import Bars
 from tamis.cli.score.summary import print_scores
+from tamis.cli.sides import PoolArgument
 from tamis.run.progress import Quiet
 
 if TYPE_CHECKING:
     from tamis.score.scorer import Scorer
 
-# Parameters that a command may declare too; `command` adds those that it does not.
-PoolArgument: TypeAlias = Annotated[
-    str | None,
-    typer.Argument(help="The pool; where RUN knows its pool, that.", show_default=False),
-]
+# A command may declare it, and PoolArgument, too; `command` adds those that it does not.
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(

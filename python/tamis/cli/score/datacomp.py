@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tamis.cli.score.command import Out, PoolArgument, command
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import PoolArgument
 
 if TYPE_CHECKING:
     from tamis.data.samples import SamplePool

@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tamis.cli.score.command import Out, PoolArgument, command
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import Embeddings, IdColumn, Image, PoolArgument, Text, TextEmbeddings
 
 if TYPE_CHECKING:
     from tamis.data.pool import Pool
     from tamis.score.scorer import Scorer
 
-Image: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Image embeddings in POOL: npz key, parquet column or folder."),
-]
-Text: TypeAlias = Annotated[
-    str | None, typer.Option(help="Text embeddings in POOL, named in the same way.")
-]
-Embeddings: TypeAlias = Annotated[
-    str | None, typer.Option(help="Or those that `tamis embed` made: NAME in RUN/embeddings/NAME.")
-]
-TextEmbeddings: TypeAlias = Annotated[
-    str | None, typer.Option(help="NAME for the texts, where they come from another.")
-]
-IdColumn: TypeAlias = Annotated[
-    str | None, typer.Option("--ids", help="Metadata column of the ids.", rich_help_panel="Files")
-]
 Name: TypeAlias = Annotated[
     str, typer.Option(help="Of the table and its column.", rich_help_panel="Files")
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tamis.cli.points import (
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import (
     AdapterFile,
     Curvature,
     Embeddings,
@@ -19,13 +20,10 @@ from tamis.cli.points import (
     PoolArgument,
     Text,
     TextEmbeddings,
-    open_sides,
 )
-from tamis.cli.score.command import Out, command
 
 if TYPE_CHECKING:
     from tamis.data.score_file import ScoreFiles
-    from tamis.filters.hype.scorer_open import Sides
     from tamis.score.scorer import Scorer
 
 REFERENCE, TERMS, FILES = "Reference", "Terms", "Files"
@@ -117,11 +115,15 @@ def hype(
     [bold]Example[/bold]: tamis score hype pool/ --image img --text txt --adapter demo --out run/
     """
     from tamis.filters.hype.scorer_open import open_hype
+    from tamis.filters.hype.sides import open_sides
 
-    def sides(only: str | None) -> Sides:
-        return open_sides(
+    if only not in (None, "image", "text"):
+        raise typer.BadParameter(f"expected image or text, got {only}", param_hint="--only")
+    return open_hype(
+        out,
+        partial(
+            open_sides,
             out,
-            only=only,
             pool=pool,
             image=image,
             text=text,
@@ -129,16 +131,10 @@ def hype(
             text_embeddings=text_embeddings,
             adapter=adapter,
             curvature=curvature,
-            kind=kind,
+            kind=kind,  # type: ignore[arg-type]
             model=model,
             ids=ids,
-        )
-
-    if only not in (None, "image", "text"):
-        raise typer.BadParameter(f"expected image or text, got {only}", param_hint="--only")
-    return open_hype(
-        out,
-        sides,
+        ),
         pool=pool,
         only=only,  # type: ignore[arg-type]
         reference=reference,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tamis.cli.embed import default_workers
-from tamis.cli.score.command import Out, PoolArgument, command
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import PoolArgument
 
 if TYPE_CHECKING:
     from tamis.filters.sieve.captioner import Captioner, GivenCaptions

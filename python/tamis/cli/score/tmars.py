@@ -10,7 +10,8 @@ import typer
 
 from tamis.cli.embed import MOST_WORKERS, default_workers
 from tamis.cli.progress import Bars
-from tamis.cli.score.command import Out, PoolArgument, command
+from tamis.cli.score.command import Out, command
+from tamis.cli.sides import PoolArgument
 from tamis.run.progress import Quiet
 
 if TYPE_CHECKING:

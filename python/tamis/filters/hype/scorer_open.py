@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from tamis.filters.hype.reference import FILE
 from tamis.filters.hype.reference_build import reference_of_run
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from tamis.data.remote import Place
     from tamis.data.score_file import ScoreFiles
     from tamis.filters.hype.points import Points
+    from tamis.filters.hype.sides import Only, Sides
     from tamis.filters.hype.terms_given import GivenColumn
     from tamis.lorentz import Mode
 
 
 def open_hype(
     run: Path,
-    sides: Callable[[Only | None], Sides],
+    sides: Callable[..., Sides],
     *,
     pool: str | None = None,
     only: Only | None = None,
@@ -45,7 +46,7 @@ def open_hype(
 
     Args:
         run: the run directory.
-        sides: opens (images, texts), or one of them and None for the other.
+        sides: :func:`tamis.filters.hype.sides.open_sides`, all but `only` given.
         pool: its path or URL, which the run remembers; None where the run knows it.
         only: score this side alone. The other is opened only to build a reference.
         reference: a file of `tamis reference`; None for RUN/reference.safetensors.
@@ -74,7 +75,7 @@ def open_hype(
     check_weights(weights, terms_of([only] if only else ["image", "text"], names))
 
     made = reference is None and not (run / FILE).exists()
-    images, texts = sides(None if made else only)
+    images, texts = sides(only=None if made else only)
     given = _given(names, images or texts, lambda: tables_beside(run, name, metadata(), scores))
     if reference is None:
         against = reference_of_run(run, images, texts, reference_rows, reference_seed, pool=pool)
@@ -91,18 +92,6 @@ def open_hype(
         given=given,
         name=name,
     )
-
-
-def _require_two(images: Points | None, texts: Points | None) -> None:
-    """Refuse one column as both sides: what a pool with one column gives where none is named."""
-    if images is None or texts is None:
-        return
-    one, other = images.pool, texts.pool
-    if (one.path, one.embedding) == (other.path, other.embedding):
-        raise ValueError(
-            f"expected images and texts, got the same rows of {one.path} as both: name the two "
-            "columns; to score one side of a pool that has no other, give a reference"
-        )
 
 
 def _given(
