@@ -319,7 +319,5 @@ def _read_or_told(path: Path) -> State | str:
 
 def test_weights_are_required() -> None:
     for kind in ("hype", "meru"):
-        with pytest.raises(
-            ValueError, match=f"{kind} has no weights of its own; name a checkpoint"
-        ):
+        with pytest.raises(ValueError, match=f"{kind} has no weights of its own; name a checkpo"):
             open_encoder(kind, device="cpu")

@@ -146,13 +146,30 @@ def test_meru_of_its_published_shape(pool: Path, tmp_path: Path) -> None:
     assert rows_of(tmp_path / "run/embeddings/meru", "text_emb").dtype == np.float32
 
 
+def test_a_recipe_with_a_checkpoint(pool: Path, weights: Path, made: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    step = '[embed.mine]\nmodel = "hype"\nbatch_size = 4\nmax_bad_fraction = 0.2\n'
+    recipe.write_text(f'pool = "{pool}"\n{step}')
+    done = call("curate", recipe, "--out", tmp_path / "run")
+    assert done.code == 2 and "hype has no weights of its own" in done.told
+    (tmp_path / weights.name).write_bytes(weights.read_bytes())
+    recipe.write_text(f'pool = "{pool}"\n{step}weights = "{weights.name}"\n')
+    done = call("curate", recipe, "--out", tmp_path / "run", "--quiet")
+    assert done.code == 0, done.err
+    for side in ("img_emb", "text_emb"):
+        rows = rows_of(tmp_path / "run/embeddings/mine", side)
+        expected = rows_of(made / "embeddings/hype", side)
+        assert (rows.view("u4") == expected.view("u4")).all()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--model", "hype"], "hype has no weights of its own; name a checkpoint by --weights"),
+        (["--model", "hype"], "hype has no weights of its own; name a checkpoint of that kind"),
+        (["--model", "hype", "--dry-run"], "hype has no weights of its own"),
         (["--model", "meru", "--weights", "none.pth"], "nothing is there"),
         (["--model", "hype:ViT-L-14"], "expected a model open_clip:MODEL/PRETRAINED"),
-        (["--model", "hype", "--long", "truncate"], "--long is for causal models"),
+        (["--model", "hype", "--weights", "x", "--long", "truncate"], "is for causal models"),
     ],
 )
 def test_usage(options: list[str], told: str, pool: Path, tmp_path: Path) -> None:

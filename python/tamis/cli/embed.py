@@ -126,7 +126,7 @@ def embed(
         run_embed,
         step_folder,
     )
-    from tamis.embed.models import encoder_name, open_encoder, sides_of
+    from tamis.embed.models import check_weights, encoder_name, open_encoder, sides_of
     from tamis.run.parts import parse_part
     from tamis.run.status import RunStatus
 
@@ -134,6 +134,7 @@ def embed(
     asked = None if sides is None else _sides(sides)
     share = None if part is None else parse_part(part)
     encodes = sides_of(model)
+    check_weights(model, weights)
     if threads is not None:
         if threads < 1:
             raise typer.BadParameter("expected at least 1", param_hint="--threads")

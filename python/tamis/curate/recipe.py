@@ -29,7 +29,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tamis.errors import RunError
 from tamis.filters.semdedup.job.recipe import Recipe as DedupRecipe
@@ -54,6 +54,13 @@ class EmbedStep(_Strict):
     flip: bool = False
     long: Literal["truncate", "chunk-mean"] | None = None
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> EmbedStep:
+        from tamis.embed.models import check_weights
+
+        check_weights(self.model, self.weights)
+        return self
 
 
 class ScoreStep(_Strict):

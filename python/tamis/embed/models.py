@@ -60,6 +60,12 @@ def sides_of(model: str) -> frozenset[Side]:
     return KINDS[parse_model(model)[0]]
 
 
+def check_weights(model: str, weights: Path | str | None) -> None:
+    """Raise ValueError where a model needs weights that are not given."""
+    if model in LAYOUTS and weights is None:
+        raise _without_weights(model)
+
+
 def encoder_name(model: str) -> str:
     """Return the name of a model's encoder, without loading it.
 
@@ -106,6 +112,8 @@ def open_encoder(
 
         return DemoEncoder()
     if kind in LAYOUTS:
+        if weights is None:
+            raise _without_weights(kind)
         from tamis.embed.hyperbolic.encoder import HyperbolicEncoder
 
         return HyperbolicEncoder(kind, weights=weights, device=device, precision=precision)
@@ -121,3 +129,10 @@ def open_encoder(
     from tamis.embed.causal import CausalEncoder
 
     return CausalEncoder(name, weights=weights, device=where, long=long or "truncate")
+
+
+def _without_weights(kind: str) -> ValueError:
+    return ValueError(
+        f"{kind} has no weights of its own; name a checkpoint of that kind as its weights "
+        "(--weights)"
+    )

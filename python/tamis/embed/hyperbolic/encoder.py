@@ -36,7 +36,7 @@ class HyperbolicEncoder:
         curvature: c of the space, from the checkpoint.
 
     Raises:
-        ValueError: no weights, or such as cannot be loaded; names what is wrong.
+        ValueError: weights that cannot be loaded; names what is wrong.
         MissingExtraError: open_clip is not installed.
     """
 
@@ -44,12 +44,10 @@ class HyperbolicEncoder:
         self,
         kind: str,
         *,
-        weights: Path | str | None,
+        weights: Path | str,
         device: str = "auto",
         precision: str = "auto",
     ) -> None:
-        if weights is None:
-            raise ValueError(f"{kind} has no weights of its own; name a checkpoint by --weights")
         self._device = Device.choose(device, "fp32" if precision == "auto" else precision)
         towers = load_towers(LAYOUTS[kind], weights)
         open_clip = require("open_clip", extra="embed")
