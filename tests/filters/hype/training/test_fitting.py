@@ -102,7 +102,7 @@ def test_the_same_bits_for_any_number_of_threads(trained: Trained, pinned: Any) 
         torch.set_num_threads(before)
 
 
-class _Stopped(Exception):
+class _StopError(Exception):
     pass
 
 
@@ -116,14 +116,14 @@ def test_stopping_after_any_step_changes_no_bit(trained: Trained) -> None:
     def write(found: bytes) -> None:
         content.append(found)
         if len(content) % 3 == 0:
-            raise _Stopped
+            raise _StopError
 
     for _ in range(20):
         saved = Saved("the checkpoint", kept[0], write, seconds=0.0)
         try:
             again = train_pairs(pairs, of_family, SMALL, saved=saved)
             break
-        except _Stopped:
+        except _StopError:
             kept[0] = content[-1]
     assert len(content) == 4 * (320 // 64) and kept[0] is not None
     assert again.adapter.to_bytes() == trained.adapter.to_bytes()

@@ -236,11 +236,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """A record whose spreads are columns: image_radius_mean, image_radius_0.5 ..."""
+    """A record whose spreads are columns (image_radius_mean, image_radius_0.5 ...), by name."""
     flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             flat |= {f"{name}_{key}": number for key, number in value.items()}
         else:
             flat[name] = value
-    return flat
+    # Not in the order of the record: one that was in a checkpoint has another.
+    return {"epoch": flat.pop("epoch"), **dict(sorted(flat.items()))}
