@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tamis.cli.facts import facts_table, plain
+
 if TYPE_CHECKING:
     from tamis.data.inspection import Inspection
     from tamis.data.run_inspection import RunInspection
@@ -52,19 +54,19 @@ def inspect(
 
 def _print_pool(found: Inspection) -> None:
     console = Console()
-    facts = _facts(found.path)
+    facts = facts_table(found.path)
     samples = found.samples
     if samples is None:
         facts.add_row("samples", "none: embeddings only")
     else:
-        facts.add_row("samples", _plain(samples.summary))
+        facts.add_row("samples", plain(samples.summary))
         facts.add_row("rows", f"{samples.rows:,}")
         facts.add_row("shards", f"{samples.shards:,}")
         facts.add_row("sides", " and ".join(samples.sides) or "none: columns only")
     if found.ids is None:
         facts.add_row("ids", "cannot be read, see the problems")
     else:
-        facts.add_row("ids", _plain(f"{found.ids.kind}, such as {found.ids.example}"))
+        facts.add_row("ids", plain(f"{found.ids.kind}, such as {found.ids.example}"))
     console.print(facts)
     if samples is not None and samples.columns:
         console.print(_listing("columns", ["name", "type"], list(samples.columns.items())))
@@ -81,10 +83,10 @@ def _print_pool(found: Inspection) -> None:
 
 def _print_run(run: RunInspection) -> None:
     console = Console()
-    facts = _facts(run.path)
-    facts.add_row("pool", _plain(run.pool or "not noted"))
+    facts = facts_table(run.path)
+    facts.add_row("pool", plain(run.pool or "not noted"))
     for line in run.embeddings:
-        facts.add_row("embeddings", _plain(line))
+        facts.add_row("embeddings", plain(line))
     console.print(facts)
     if run.steps:
         rows = []
@@ -102,21 +104,12 @@ def _print_run(run: RunInspection) -> None:
     _print_problems(console, run.problems)
 
 
-def _facts(title: str) -> Table:
-    table = Table(
-        title=_plain(title), title_justify="left", show_header=False, box=None, pad_edge=False
-    )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
-
-
 def _listing(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     return table
 
 
@@ -126,11 +119,4 @@ def _print_problems(console: Console, problems: list[str]) -> None:
         return
     console.print(Text(f"problems: {len(problems)}", style="bold red"))
     for problem in problems:
-        console.print(Text("- ").append_text(_plain(problem)), soft_wrap=True)
-
-
-def _plain(text: str) -> Text:
-    """Text of a pool's files is shown, never interpreted as markup or by the terminal."""
-    return Text(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    )
+        console.print(Text("- ").append_text(plain(problem)), soft_wrap=True)

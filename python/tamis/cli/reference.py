@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text as Plain
 
+from tamis.cli.facts import facts_table, plain
 from tamis.cli.sides import (
     AdapterFile,
     Curvature,
@@ -175,13 +174,9 @@ def _tell(reference: Reference, path: Path, as_json: bool) -> None:
         }
         print(json.dumps(told, indent=2, sort_keys=True))
         return
-    table = Table(
-        title=Plain(str(path)), title_justify="left", show_header=False, box=None, pad_edge=False
-    )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = facts_table(str(path))
     for name, value in _facts(reference).items():
-        table.add_row(name, Plain(_printable(value)))
+        table.add_row(name, plain(value))
     Console().print(table)
 
 
@@ -237,11 +232,6 @@ def _quantiles(reference: Reference, name: Any) -> dict[str, float]:
 
     radii = np.quantile(reference.radii[name].radius, QUANTILES)
     return {f"{q:g}": float(radius) for q, radius in zip(QUANTILES, radii, strict=True)}
-
-
-def _printable(text: str) -> str:
-    """Text of a file that others made is shown, never interpreted by the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _label(quantile: str) -> str:

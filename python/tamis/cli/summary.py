@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from tamis.cli.facts import facts_table
+
 if TYPE_CHECKING:
     from tamis.filters.semdedup.job import Outline
 
@@ -34,7 +36,7 @@ def print_outline(plan: Outline, *, as_json: bool) -> None:
         print(json.dumps(content, indent=2, sort_keys=True))
         return
     clusters, memory = plan.clusters, plan.memory
-    table = _table("plan (nothing was written)")
+    table = facts_table("plan (nothing was written)")
     table.add_row("pool", plan.pool.describe())
     table.add_row("clusters", _clusters(clusters.as_dict()))
     table.add_row("training rows", f"{clusters.n_train:,}")
@@ -54,7 +56,7 @@ def print_outline(plan: Outline, *, as_json: bool) -> None:
 
 def print_summary(summary: dict[str, Any], out: Path, seconds: float) -> None:
     """The result of `tamis dedup`."""
-    table = _table("SemDeDup")
+    table = facts_table("SemDeDup")
     _add_counts(table, summary)
     table.add_row("clusters", _clusters(summary["clusters"]))
     if summary["kept"] is not None:
@@ -79,19 +81,12 @@ def print_summary(summary: dict[str, Any], out: Path, seconds: float) -> None:
 
 def print_selection(summary: dict[str, Any]) -> None:
     """The result of `tamis select`."""
-    table = _table("selection")
+    table = facts_table("selection")
     _add_counts(table, summary)
     _add_share(table, "recall", summary.get("recall"), FOUND)
     if "subset" in summary:
         table.add_row("subset", summary["subset"])
     Console().print(table)
-
-
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
 
 
 def _add_counts(table: Table, summary: dict[str, Any]) -> None:

@@ -13,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tamis.cli.facts import facts_table
 from tamis.cli.progress import Bars
+from tamis.cli.sides import Embeddings, IdColumn, TextEmbeddings
 from tamis.filters.hype.training import Options
 from tamis.run.progress import Quiet
 
@@ -45,13 +47,8 @@ def train_adapter(
     text_embedding: Annotated[
         str | None, typer.Option(help="Of texts, of any other dimension.")
     ] = None,
-    embeddings: Annotated[
-        str | None,
-        typer.Option(help="Or those that `tamis embed` made: NAME in RUN/embeddings/NAME."),
-    ] = None,
-    text_embeddings: Annotated[
-        str | None, typer.Option(help="NAME for the texts, where they come from another.")
-    ] = None,
+    embeddings: Embeddings = None,
+    text_embeddings: TextEmbeddings = None,
     rows: Annotated[int, typer.Option(help="Pairs at most, a sample of the pool's.")] = 200_000,
     dim: Annotated[
         int | None, typer.Option(help="Of the space; the images' by default, 512 at most.")
@@ -95,9 +92,7 @@ def train_adapter(
             rich_help_panel=FILES,
         ),
     ] = None,
-    ids: Annotated[
-        str | None, typer.Option(help="Metadata column of the ids.", rich_help_panel=FILES)
-    ] = None,
+    ids: IdColumn = None,
     note: Annotated[str, typer.Option(help="Kept in the file.", rich_help_panel=FILES)] = "",
     memory: Annotated[
         float, typer.Option(help="For the pairs, GB (10^9 bytes).", rich_help_panel=MACHINE)
@@ -173,11 +168,7 @@ def train_adapter(
 def _print(
     summary: dict[str, Any], curves: list[dict[str, Any]], out: Path, seconds: float
 ) -> None:
-    counts = Table(
-        title="adapter", title_justify="left", show_header=False, box=None, pad_edge=False
-    )
-    counts.add_column(style="bold")
-    counts.add_column(overflow="fold")
+    counts = facts_table("adapter")
     counts.add_row(
         "pairs",
         f"{summary['train_pairs']:,} learned, {summary['validation_pairs']:,} measured (in "

@@ -10,16 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tamis.cli.facts import facts_table
+
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def print_scores(summary: dict[str, Any], folder: Path, seconds: float) -> None:
     """The result of one scorer, or of a part of its work."""
-    table = Table(
-        title=folder.name, title_justify="left", show_header=False, box=None, pad_edge=False
-    )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = facts_table(folder.name)
     if "part" in summary:
         table.add_row("part", "{} of {}; the command without --part joins".format(*summary["part"]))
     table.add_row("rows in", f"{summary['rows_in']:,}")
