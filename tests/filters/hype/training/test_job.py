@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.embed.small import embed, plain_pool
 from tests.filters.hype.training.learnable import SMALL, learnable, write_pool
 from tests.run.snapshot import snapshot
 
@@ -46,10 +47,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pool(tmp_path_factory.mktemp("pool") / "pool", images, texts, set=series)
 
 
-def job(pool: Path, run: Path, **options: Any) -> dict[str, Any]:
+def job(pool: Path | None, run: Path, **options: Any) -> dict[str, Any]:
     out = options.pop("out", run.parent / "adapter.safetensors")
     chosen = options.pop("options", SMALL)
-    named = {"pool": str(pool), "image": "img_emb", "text": "text_emb", "device": "cpu"}
+    place = None if pool is None else str(pool)
+    named = {"pool": place, "image": "img_emb", "text": "text_emb", "device": "cpu"}
     return run_training(run, out, chosen, **{**named, **options})
 
 
@@ -202,3 +204,15 @@ def test_what_is_refused(pool: Path, tmp_path: Path) -> None:
     with pytest.raises(PoolError, match=r"text_emb_1\.npy"):
         job(other, tmp_path / "second")
     assert not list(tmp_path.rglob("adapter.safetensors"))
+
+
+def test_embeddings_that_tamis_made(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    embed(plain_pool(tmp_path / "pool"), run)
+    quick = dataclasses.replace(SMALL, epochs=1, batch_size=8)
+    steps = {"image": None, "text": None, "image_step": "projection", "text_step": "projection"}
+    summary = job(None, run, options=quick, **steps)
+    assert summary["pairs"] == 45
+    origins = Adapter.load(tmp_path / "adapter.safetensors").origins
+    encoder = {"model": "projection"}
+    assert origins["text"] == {"embedding": "text_emb", "dim": 12, "encoder": encoder}
