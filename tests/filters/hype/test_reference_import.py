@@ -157,6 +157,27 @@ def test_a_few_numbers_do_not_pose_as_many(tmp_path: Path) -> None:
         import_reference(tmp_path / "r.pt", curvature=1.0)
 
 
+def test_rows_that_share_numbers_are_refused(tmp_path: Path) -> None:
+    torch.save({"txt": torch.ones(1, 6).expand(9, 6)}, tmp_path / "r.pt")
+    with pytest.raises(PoolError, match=r"txt: expected \(9, 6\) numbers, it stores fewer"):
+        import_reference(tmp_path / "r.pt", curvature=1.0)
+
+
+def test_an_archive_with_a_damaged_directory_is_refused(tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "whole.pt").read_bytes())
+    content[content.rindex(b"PK\x01\x02")] = 0
+    (tmp_path / "r.pt").write_bytes(content)
+    with pytest.raises(PoolError, match=r"r\.pt is no dictionary of tensors"):
+        import_reference(tmp_path / "r.pt", curvature=1.0)
+
+
+def test_a_reference_of_tamis_keeps_its_space(tmp_path: Path) -> None:
+    made = import_reference(write(tmp_path / "r.npz"), curvature=0.5, model="hype")
+    save_reference(made, tmp_path / "ours.safetensors")
+    with pytest.raises(PoolError, match="is a reference of tamis already, which has a space"):
+        import_reference(tmp_path / "ours.safetensors", curvature=9.0)
+
+
 def test_what_would_unpack_to_too_much_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

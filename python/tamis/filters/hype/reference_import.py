@@ -22,7 +22,7 @@ from tamis.filters.hype.reference import (
     Tensor,
     unusable,
 )
-from tamis.filters.hype.reference_file import MOST_BYTES, read_safetensors, require_file
+from tamis.filters.hype.reference_file import KEY, MOST_BYTES, read_safetensors, require_file
 from tamis.filters.hype.space import Space
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def import_reference(
         model: name of the model that made the rows; None where that is not known.
 
     Raises:
-        PoolError: the file cannot be read, holds neither img nor txt, or no usable row of one.
+        PoolError: the file cannot be read, holds neither img nor txt, or no usable row of one, or
+            is a reference of tamis, which has a space of its own.
         MissingExtraError: a .pt, and torch is not installed.
         ValueError: a curvature or kind that is none.
     """
@@ -107,7 +108,12 @@ def _check(path: Path, name: str, shape: tuple[int, ...], dtype: object, n_bytes
 
 
 def _from_safetensors(path: Path) -> dict[Tensor, Matrix]:
-    tensors, _ = read_safetensors(path, TENSORS)
+    tensors, metadata = read_safetensors(path, TENSORS)
+    if tensors and KEY in metadata:
+        raise PoolError(
+            f"{path} is a reference of tamis already, which has a space of its own: name it with "
+            "--reference as it is"
+        )
     for name, points in tensors.items():
         _check(path, name, points.shape, points.dtype, points.nbytes)
     return {name: tensors[name] for name in TENSORS if name in tensors}
@@ -128,12 +134,9 @@ def _from_npz(path: Path) -> dict[Tensor, Matrix]:
 
 def _from_torch(path: Path) -> dict[Tensor, Matrix]:
     torch = require("torch", extra=_EXTRA)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MOST_BYTES:
-            raise PoolError(f"{path}: expected at most {MOST_BYTES:,} bytes, it unpacks to more")
     try:
+        if _unpacked(path) > MOST_BYTES:
+            raise ValueError(f"expected at most {MOST_BYTES:,} bytes, it unpacks to more")
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle fail on other files in every way
         first = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".:")
@@ -145,6 +148,14 @@ def _from_torch(path: Path) -> dict[Tensor, Matrix]:
     return {name: _array(path, name, loaded[name], torch) for name in TENSORS if name in loaded}
 
 
+def _unpacked(path: Path) -> int:
+    """Bytes of what a zip archive holds; torch's older files are none, and do not grow."""
+    if not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
 def _array(path: Path, name: str, tensor: Any, torch: Any) -> Matrix:
     dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
     if not dense or tensor.is_quantized or tensor.device.type != "cpu":
@@ -153,9 +164,10 @@ def _array(path: Path, name: str, tensor: Any, torch: Any) -> Matrix:
     if tensor.dtype not in known:
         raise PoolError(f"{path}: {name}: expected floating-point rows, got {tensor.dtype}")
     dtype = np.dtype(known[tensor.dtype])
-    # A few stored numbers can pose as any number of rows, so it is the shape that counts.
     shape = tuple(tensor.shape)
     _check(path, name, shape, dtype, math.prod(shape) * dtype.itemsize)
+    if tensor.nbytes > tensor.untyped_storage().nbytes():  # a few numbers that pose as many
+        raise PoolError(f"{path}: {name}: expected {shape} numbers, it stores fewer")
     wide = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
     return np.ascontiguousarray(wide.numpy())
 
