@@ -81,7 +81,7 @@ def test_an_interrupted_training_goes_on(pool: Path, tmp_path: Path) -> None:
         env=environment(),
     )
     until = time.monotonic() + 60
-    while not (tmp_path / "cut/run/adapters/mine/families.npy").exists():
+    while not (tmp_path / "cut/run/adapters/mine/manifest.json").exists():
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
@@ -104,7 +104,7 @@ def test_an_interrupted_training_goes_on(pool: Path, tmp_path: Path) -> None:
         (["--memory", 0], "expected gigabytes above 0"),
         (["--memory", 1e-6], "raise --memory, or sample --rows"),
         (["--series", "colour"], "colour"),
-        (["--embeddings", "demo"], "--image or --embeddings"),
+        (["--embeddings", "demo"], "expected either --embeddings or --image-embedding"),
         (["--text-embedding", "other"], "other"),
         (["--validation", 0.001], "the validation would be empty"),
     ],

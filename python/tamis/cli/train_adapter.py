@@ -122,6 +122,10 @@ def train_adapter(
         os.environ["TAMIS_NUM_THREADS"] = str(threads)
     if not 0 < memory < 1e6:
         raise typer.BadParameter("expected gigabytes above 0", param_hint="--memory")
+    if embeddings is not None and not image_embedding is text_embedding is None:
+        raise typer.BadParameter(
+            "expected either --embeddings or --image-embedding and --text-embedding"
+        )
     options = Options(
         dim=dim,
         epochs=epochs,

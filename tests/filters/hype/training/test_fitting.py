@@ -19,9 +19,8 @@ torch = pytest.importorskip("torch")
 
 from tamis.filters.hype.adapter import Adapter  # noqa: E402 - torch first
 from tamis.filters.hype.training import Options, Trained, train  # noqa: E402
-from tamis.filters.hype.training.fitting import Saved, train_pairs  # noqa: E402
+from tamis.filters.hype.training.fitting import Saved, prepare, train_pairs  # noqa: E402
 from tamis.filters.hype.training.pairs import TrainingPairs  # noqa: E402
-from tamis.filters.hype.training.split import families  # noqa: E402
 from tamis.kernels import sample  # noqa: E402
 
 
@@ -108,8 +107,7 @@ class _StopError(Exception):
 
 def test_stopping_after_any_step_changes_no_bit(trained: Trained) -> None:
     images, texts = learnable()
-    pairs = TrainingPairs.of_arrays(images, texts)
-    of_family = families(pairs.images, pairs.texts, near=SMALL.near)
+    ready = prepare(TrainingPairs.of_arrays(images, texts), SMALL)
     content: list[bytes] = []
     kept: list[bytes | None] = [None]
 
@@ -121,7 +119,7 @@ def test_stopping_after_any_step_changes_no_bit(trained: Trained) -> None:
     for _ in range(20):
         saved = Saved("the checkpoint", kept[0], write, seconds=0.0)
         try:
-            again = train_pairs(pairs, of_family, SMALL, saved=saved)
+            again = train_pairs(ready, SMALL, saved=saved)
             break
         except _StopError:
             kept[0] = content[-1]
@@ -131,16 +129,15 @@ def test_stopping_after_any_step_changes_no_bit(trained: Trained) -> None:
     # A process that was killed before it wrote does the same steps again, to the same bytes.
     repeated: list[bytes] = []
     saved = Saved("the checkpoint", content[6], repeated.append, seconds=0.0)
-    train_pairs(pairs, of_family, SMALL, saved=saved)
+    train_pairs(ready, SMALL, saved=saved)
     assert repeated == content[7:]
 
 
 def test_a_damaged_checkpoint_is_refused() -> None:
-    pairs = TrainingPairs.of_arrays(*learnable())
-    of_family = families(pairs.images, pairs.texts, near=SMALL.near)
+    ready = prepare(TrainingPairs.of_arrays(*learnable()), SMALL)
     content: list[bytes] = []
     saved = Saved("there", None, content.append, seconds=0.0)
-    train_pairs(pairs, of_family, dataclasses.replace(SMALL, epochs=1), saved=saved)
+    train_pairs(ready, dataclasses.replace(SMALL, epochs=1), saved=saved)
     whole = content[0]
     other = dataclasses.replace(SMALL, dim=4)
     for damaged, options in (
@@ -153,7 +150,7 @@ def test_a_damaged_checkpoint_is_refused() -> None:
     ):
         saved = Saved("there", damaged, content.append)
         with pytest.raises(RunError, match="there is damaged; remove it"):
-            train_pairs(pairs, of_family, options, saved=saved)
+            train_pairs(ready, options, saved=saved)
 
 
 def test_what_is_kept_and_what_is_fixed() -> None:

@@ -65,10 +65,12 @@ def test_it_is_the_training_of_the_arrays(pool: Path, tmp_path: Path) -> None:
     step = step_folder(tmp_path / "run", "adapter")
     assert sorted(path.name for path in step.iterdir() if path.suffix in (".json", ".npy")) == [
         "curves.json",
-        "families.npy",
         "manifest.json",
         "summary.json",
+        "train_rows.npy",
+        "validation_rows.npy",
     ]
+    assert np.array_equal(np.load(step / "validation_rows.npy"), expected.validation)
     assert json.loads((step / "curves.json").read_bytes())["curves"] == expected.curves
     table = pq.read_table(step / "curves.parquet").to_pylist()
     assert [record["epoch"] for record in table] == [1, 2, 3, 4]
@@ -166,9 +168,12 @@ def test_a_sample_of_rows_and_their_series(pool: Path, tmp_path: Path) -> None:
     quick = dataclasses.replace(SMALL, epochs=1, batch_size=32)
     summary = job(pool, tmp_path / "run", rows=150, series="set", options=quick)
     assert summary["pairs"] == 150
+    assert summary["largest_family"] > 3
     folder = step_folder(tmp_path / "run", "adapter")
-    of_family = np.load(folder / "families.npy")
-    assert len(of_family) == 150 and np.bincount(of_family).max() > 3
+    sides = [np.load(folder / f"{side}_rows.npy") for side in ("train", "validation")]
+    assert len(set(np.concatenate(sides).tolist())) == 150
+    of_series = [{row // 20 for row in side.tolist() if row < 100} for side in sides]
+    assert of_series[0] and not of_series[0] & of_series[1]
     with pytest.raises(PoolError, match="nothing"):
         job(pool, tmp_path / "other", series="nothing", options=quick)
 
@@ -196,6 +201,8 @@ def test_what_is_refused(pool: Path, tmp_path: Path) -> None:
         ({"name": "../up"}, ValueError, "expected a plain name for the adapters"),
         ({"out": tmp_path}, ValueError, "is a folder"),
         ({"image_step": "a"}, ValueError, "--image or --embeddings"),
+        ({"text": "img_emb"}, ValueError, "the same rows of .* as both"),
+        ({"options": dataclasses.replace(SMALL, batch_size=999)}, ValueError, "lower the batch"),
         ({"text": "nothing"}, PoolError, "nothing"),
         ({"device": "tpu"}, ValueError, "expected one of auto, cpu, cuda"),
     ):
@@ -204,6 +211,8 @@ def test_what_is_refused(pool: Path, tmp_path: Path) -> None:
     with pytest.raises(PoolError, match=r"text_emb_1\.npy"):
         job(other, tmp_path / "second")
     assert not list(tmp_path.rglob("adapter.safetensors"))
+    # None of them has begun a step that would now stand in the way.
+    job(pool, tmp_path / "run", rows=100, options=dataclasses.replace(SMALL, epochs=1))
 
 
 def test_embeddings_that_tamis_made(tmp_path: Path) -> None:

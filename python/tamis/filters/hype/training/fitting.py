@@ -15,7 +15,7 @@ from tamis.filters.hype.adapter import Adapter
 from tamis.filters.hype.training.curves import ValidationPairs
 from tamis.filters.hype.training.options import Options
 from tamis.filters.hype.training.pairs import TrainingPairs
-from tamis.filters.hype.training.split import Index, families, split
+from tamis.filters.hype.training.split import Index, Split, families, split
 from tamis.run.progress import Progress, Quiet
 
 CHECKPOINT_SECONDS = 10.0
@@ -38,6 +38,21 @@ class Trained:
     summary: dict[str, Any]
     train: Index
     validation: Index
+
+
+@dataclass(frozen=True)
+class PreparedPairs:
+    """Pairs that can be trained on.
+
+    Attributes:
+        pairs: all that are usable.
+        families: int64, see :func:`tamis.filters.hype.training.split.families`.
+        sides: which are learned from, and which measured.
+    """
+
+    pairs: TrainingPairs
+    families: Index
+    sides: Split
 
 
 @dataclass(frozen=True)
@@ -101,16 +116,32 @@ def train(
         >>> trained.adapter.space.dim, len(trained.validation)
         (4, 6)
     """
-    pairs = TrainingPairs.of_arrays(image_rows, text_rows, series)
-    of_family = families(pairs.images, pairs.texts, near=options.near, series=pairs.series)
-    return train_pairs(
-        pairs, of_family, options, origins=origins, note=note, device=device, progress=progress
-    )
+    ready = prepare(TrainingPairs.of_arrays(image_rows, text_rows, series), options, progress)
+    return train_pairs(ready, options, origins=origins, note=note, device=device, progress=progress)
+
+
+def prepare(
+    pairs: TrainingPairs, options: Options, progress: Progress | None = None
+) -> PreparedPairs:
+    """Find families and the split.
+
+    Raises:
+        ValueError: too few pairs or families, or a batch that is larger than the training pairs.
+    """
+    with (progress or Quiet()).stage("copies", len(pairs.rows), "pairs") as advance:
+        found = families(pairs.images, pairs.texts, near=options.near, series=pairs.series)
+        advance(len(pairs.rows))
+    sides = split(found, pairs.rows, share=options.validation, seed=options.seed)
+    if options.batch_size > len(sides.train):
+        raise ValueError(
+            f"expected a batch of at most the {len(sides.train):,} training pairs, got "
+            f"{options.batch_size:,}; lower the batch size"
+        )
+    return PreparedPairs(pairs, found, sides)
 
 
 def train_pairs(
-    pairs: TrainingPairs,
-    of_family: Index,
+    ready: PreparedPairs,
     options: Options,
     *,
     origins: Mapping[Side, Mapping[str, Any]] | None = None,
@@ -119,13 +150,13 @@ def train_pairs(
     progress: Progress | None = None,
     saved: Saved | None = None,
 ) -> Trained:
-    """Train on usable pairs whose families are known; `saved` lets another process go on."""
+    """Train on prepared pairs, as `train` does; `saved` lets another process go on."""
     require("torch", extra="adapter")
     from tamis.embed.device import Device
     from tamis.filters.hype.training.loop import Loop
 
     chosen = Device.choose(device, "fp32")
-    sides = split(of_family, pairs.rows, share=options.validation, seed=options.seed)
+    pairs, of_family, sides = ready.pairs, ready.families, ready.sides
     at = sides.validation
     validation = ValidationPairs.of(
         pairs.images[at], pairs.texts[at], of_family[at], pairs.rows[at], options.seed

@@ -2,10 +2,11 @@
 
 `RUN/adapters/NAME/` is a run directory of its own::
 
-    families.npy               the family of every usable pair
     checkpoint.safetensors     where the training stands, while it does
     curves.json                one record per epoch
     curves.parquet             the same as columns
+    train_rows.npy             int64, the pool's rows that were learned from
+    validation_rows.npy        and those that were measured
     adapter.safetensors        the adapter
     summary.json               pairs, families, the kept epoch
 """
@@ -13,41 +14,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from tamis.data.ids_digest import ids_digest
 from tamis.data.samples import open_samples
 from tamis.errors import PoolError, require
-from tamis.filters.hype.frozen import Frozen, open_frozen
-from tamis.filters.hype.training.fitting import CHECKPOINT_SECONDS, Saved, train_pairs
+from tamis.filters.hype.frozen import open_frozen
+from tamis.filters.hype.training.fitting import (
+    CHECKPOINT_SECONDS,
+    PreparedPairs,
+    Saved,
+    Trained,
+    prepare,
+    train_pairs,
+)
 from tamis.filters.hype.training.options import Options
 from tamis.filters.hype.training.pairs import TrainingPairs, series_codes
-from tamis.filters.hype.training.split import Index, families
+from tamis.filters.hype.training.split import Index
 from tamis.run import atomic
 from tamis.run.directory import RunDirectory
 from tamis.run.peak import frugal_arrow
 from tamis.run.pool_link import remember_pool
-from tamis.run.progress import Progress, Quiet
+from tamis.run.progress import Progress
+from tamis.run.status import RunStatus, require_recipe
 from tamis.run.step import folder_of_step
 from tamis.score.pairs import joined_inputs, require_aligned
 from tamis.score.sides import noted_pool
 
 if TYPE_CHECKING:
+    from tamis.data.pool import Pool
+    from tamis.data.samples import Side
+    from tamis.run.directory import Payload
     from tamis.run.inputs import InputFile
 
 ROWS = 200_000
 MEMORY_BYTES = 3_000_000_000
-ADAPTER, CHECKPOINT, FAMILIES = "adapter.safetensors", "checkpoint.safetensors", "families.npy"
+ADAPTER, CHECKPOINT = "adapter.safetensors", "checkpoint.safetensors"
 SUMMARY = "summary.json"
-_STAGE = "train"
-_RESULT = (_STAGE, "result")
-_SPLIT = (_STAGE, "families")
+_RESULT = ("train", "result")
 _SERIES_ROWS = 1 << 16
 
 
@@ -118,37 +126,54 @@ def run_training(
         raise ValueError(f"expected a file for the adapter, {out} is a folder")
     if pool is not None:
         remember_pool(run, pool)
-    sides = [
-        open_frozen("image", run, pool=pool, embedding=image, step=image_step, ids=ids),
-        open_frozen("text", run, pool=pool, embedding=text, step=text_step, ids=ids),
-    ]
-    require_aligned(sides[0].rows.pool, sides[1].rows.pool)
+    images = open_frozen("image", run, pool=pool, embedding=image, step=image_step, ids=ids)
+    texts = open_frozen("text", run, pool=pool, embedding=text, step=text_step, ids=ids)
+    _require_two(images.rows.pool, texts.rows.pool)
     recipe = {
         "step": "train-adapter",
-        "ids": ids_digest(sides[0].rows.pool.ids()),
-        "image": sides[0].origin,
-        "text": sides[1].origin,
+        "ids": ids_digest(images.rows.pool.ids()),
+        "image": images.origin,
+        "text": texts.origin,
         "series": series,
         "rows": rows,
         "note": note,
         "options": options.recipe(),
         "processor": Device.choose(device, "fp32").recipe(),
     }
+    require_recipe(folder, recipe)
     place = None if series is None else noted_pool(pool, run)
-    with RunDirectory.open(
-        folder, recipe, _inputs(sides, place), settings={"memory_bytes": memory_bytes}
-    ) as step:
+
+    def prepared() -> PreparedPairs:
+        codes = None
+        if place is not None and series is not None:
+            codes = _series(place, series, ids, images.rows.pool)
+        pairs = TrainingPairs.of_pool(
+            images.rows,
+            texts.rows,
+            rows=rows,
+            seed=options.seed,
+            memory_bytes=memory_bytes,
+            series=codes,
+        )
+        return prepare(pairs, options, progress)
+
+    # Before the step begins: one that could not be trained would only stand in the way.
+    ready = None if RunStatus.of(folder).complete else prepared()
+    inputs = _inputs(images.rows.pool, texts.rows.pool, place)
+    with RunDirectory.open(folder, recipe, inputs, settings={"memory_bytes": memory_bytes}) as step:
         if not step.done(*_RESULT):
-            codes = None if place is None or series is None else _series(place, series, ids, sides)
-            pairs = TrainingPairs.of_pool(
-                sides[0].rows,
-                sides[1].rows,
-                rows=rows,
-                seed=options.seed,
-                memory_bytes=memory_bytes,
-                series=codes,
+            origins: dict[Side, dict[str, Any]] = {"image": images.origin, "text": texts.origin}
+            saved = _saved(folder / CHECKPOINT, checkpoint_seconds)
+            trained = train_pairs(
+                ready or prepared(),
+                options,
+                origins=origins,
+                note=note,
+                device=device,
+                progress=progress,
+                saved=saved,
             )
-            _train(step, pairs, options, sides, note, device, progress, checkpoint_seconds)
+            step.commit(*_RESULT, _files(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         step.finish()
         atomic.write_bytes(out, (folder / ADAPTER).read_bytes())
@@ -156,58 +181,39 @@ def run_training(
     return summary
 
 
-def _train(
-    step: RunDirectory,
-    pairs: TrainingPairs,
-    options: Options,
-    sides: Sequence[Frozen],
-    note: str,
-    device: str,
-    progress: Progress | None,
-    seconds: float,
-) -> None:
-    checkpoint = step.path / CHECKPOINT
-    trained = train_pairs(
-        pairs,
-        _families(step, pairs, options, progress),
-        options,
-        origins={"image": sides[0].origin, "text": sides[1].origin},
-        note=note,
-        device=device,
-        progress=progress,
-        saved=Saved(
-            str(checkpoint),
-            checkpoint.read_bytes() if checkpoint.exists() else None,
-            lambda content: _write(checkpoint, content),
-            seconds,
-        ),
-    )
-    files = {
+def _require_two(images: Pool, texts: Pool) -> None:
+    """Refuse one column as both sides, and sides that are not row-aligned."""
+    if (images.path, images.embedding) == (texts.path, texts.embedding):
+        raise ValueError(
+            f"expected image and text embeddings, got the same rows of {images.path} as both; "
+            "name the two"
+        )
+    require_aligned(images, texts)
+
+
+def _saved(checkpoint: Path, seconds: float) -> Saved:
+    content = checkpoint.read_bytes() if checkpoint.exists() else None
+
+    def write(content: bytes) -> None:
+        atomic.write_bytes(checkpoint, content)
+
+    return Saved(str(checkpoint), content, write, seconds)
+
+
+def _files(trained: Trained) -> dict[str, Payload]:
+    return {
         ADAPTER: trained.adapter.to_bytes(),
         "curves.json": {"curves": trained.curves},
         "curves.parquet": pa.Table.from_pylist([_flat(record) for record in trained.curves[1:]]),
+        "train_rows.npy": trained.train,
+        "validation_rows.npy": trained.validation,
         SUMMARY: trained.summary,
     }
-    step.commit(*_RESULT, files)
 
 
-def _families(
-    step: RunDirectory, pairs: TrainingPairs, options: Options, progress: Progress | None
-) -> Index:
-    """Found once: comparing all images takes a while."""
-    with (progress or Quiet()).stage("copies", len(pairs.rows), "pairs") as advance:
-        if not step.done(*_SPLIT):
-            found = families(pairs.images, pairs.texts, near=options.near, series=pairs.series)
-            step.commit(*_SPLIT, {FAMILIES: found})
-        advance(len(pairs.rows))
-    stored: Index = np.load(step.path / FAMILIES, allow_pickle=False)
-    return stored
-
-
-def _series(place: str, column: str, ids: str | None, sides: Sequence[Frozen]) -> Index:
+def _series(place: str, column: str, ids: str | None, pool: Pool) -> Index:
     """A number for the series of every row of the pool."""
     samples = open_samples(place, ids=ids)
-    pool = sides[0].rows.pool
     if samples.n_rows != pool.n_rows or ids_digest(samples.ids()) != ids_digest(pool.ids()):
         raise PoolError(
             f"{place} and the embeddings of {pool.path} have other rows, so the column {column!r} "
@@ -222,17 +228,13 @@ def _series(place: str, column: str, ids: str | None, sides: Sequence[Frozen]) -
     return series_codes(values)
 
 
-def _inputs(sides: Sequence[Frozen], place: str | None) -> list[InputFile]:
-    files = joined_inputs({"image": sides[0].rows.pool, "text": sides[1].rows.pool})
+def _inputs(images: Pool, texts: Pool, place: str | None) -> list[InputFile]:
+    files = joined_inputs({"image": images, "text": texts})
     if place is None:
         return files
     known = {str(file.location) for file in files}
     more = [file for file in open_samples(place).inputs() if str(file.location) not in known]
     return files + [replace(file, path=f"series/{file.path}") for file in more]
-
-
-def _write(path: Path, content: bytes) -> None:
-    atomic.write_bytes(path, content)
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Loop:
 
     Args:
         images, texts: float16 (n, d), the canonical rows of all pairs.
-        train: int64, the pairs that are learned from.
+        train: int64, the pairs that are learned from, at least a batch.
         validation: the pairs that are measured.
         options: of the training.
         device: "cpu" or "cuda".
@@ -42,9 +42,6 @@ class Loop:
     Attributes:
         curves: one record per epoch; that of epoch 0 is measured before the first step.
         best: the adapter that is kept, and the number of its epoch.
-
-    Raises:
-        ValueError: a batch is larger than the training pairs.
     """
 
     def __init__(
@@ -58,11 +55,6 @@ class Loop:
     ) -> None:
         import torch
 
-        if options.batch_size > len(train):
-            raise ValueError(
-                f"expected a batch of at most the {len(train):,} training pairs, got "
-                f"{options.batch_size:,}; lower the batch size"
-            )
         self._rows = [torch.from_numpy(rows).to(device) for rows in (images, texts)]
         self._train = train
         self._validation = validation
