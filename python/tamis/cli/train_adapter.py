@@ -122,7 +122,7 @@ def train_adapter(
         os.environ["TAMIS_NUM_THREADS"] = str(threads)
     if not 0 < memory < 1e6:
         raise typer.BadParameter("expected gigabytes above 0", param_hint="--memory")
-    if embeddings is not None and not image_embedding is text_embedding is None:
+    if embeddings is not None and (image_embedding or text_embedding) is not None:
         raise typer.BadParameter(
             "expected either --embeddings or --image-embedding and --text-embedding"
         )

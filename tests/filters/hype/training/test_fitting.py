@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.filters.hype.training.learnable import SMALL, learnable
 
 from tamis import canonical, lorentz
-from tamis.errors import RunError
+from tamis.errors import MissingExtraError, RunError
 
 torch = pytest.importorskip("torch")
 
@@ -214,6 +215,12 @@ def test_copies_captions_and_series_never_straddle() -> None:
 def test_what_cannot_be_trained(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         train(*learnable(), dataclasses.replace(SMALL, **change))
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "tamis\[adapter\]"'):
+        train(*learnable(), SMALL)
 
 
 def test_rows_that_do_not_fit() -> None:
