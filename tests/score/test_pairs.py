@@ -90,6 +90,13 @@ def test_rows_by_range_and_by_number(
         assert told == {place: known[row] for place, row in enumerate(wanted) if row in known}
 
 
+@pytest.mark.parametrize("wanted", [[0, 30], [-1, 4]])
+def test_rows_that_are_not_there(wanted: list[int], tmp_path: Path) -> None:
+    rows = PoolRows(npy_folder(tmp_path, unit_rows(30, 8)), "image")
+    with pytest.raises(IndexError, match="expected rows 0 to 29, got"):
+        rows.take(np.array(wanted))
+
+
 def test_sides_in_other_files_are_the_same_pairs(tmp_path: Path) -> None:
     images, texts = unit_rows(30, 8), unit_rows(30, 8, seed=1)
     texts[2] = 0

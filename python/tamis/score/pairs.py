@@ -153,6 +153,10 @@ class PoolRows:
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         bounds = np.searchsorted(ordered, [*self._starts, self.pool.n_rows])
+        if len(rows) and (ordered[0] < 0 or ordered[-1] >= self.pool.n_rows):
+            raise IndexError(
+                f"expected rows 0 to {self.pool.n_rows - 1}, got {ordered[0]} to {ordered[-1]}"
+            )
         for file, low, high in zip(self._files, bounds[:-1], bounds[1:], strict=True):
             if low == high:
                 continue
