@@ -238,6 +238,23 @@ def test_embeddings_of_another_encoder(encoder: dict[str, Any] | None, told: str
         adapter.require_origin("image", given_origin | {"dim": 9})
 
 
+def test_encoders_without_a_hash_are_compared_whole() -> None:
+    encoder = {"model": "somebody's", "version": 1}
+    adapter = small_adapter(origins={"image": {"encoder": encoder}})
+    origin = {"embedding": None, "dim": 8, "encoder": encoder}
+    adapter.require_origin("image", origin)
+    with pytest.raises(PoolError, match="trained on image embeddings of somebody's"):
+        adapter.require_origin("image", origin | {"encoder": encoder | {"version": 2}})
+
+
+def test_a_model_is_of_shapes_too() -> None:
+    numbers = np.arange(12, dtype=np.float16) / 16
+    maps = {"image": numbers.reshape(2, 6), "text": numbers.reshape(2, 6)}
+    turned = {side: weight.reshape(3, 4) for side, weight in maps.items()}
+    scalars = dict.fromkeys(maps, 1.0), 0.1, 2.6
+    assert Adapter(maps, *scalars).model != Adapter(turned, *scalars).model
+
+
 @pytest.mark.parametrize("known", ["a text", 3, [1], {}])
 def test_a_told_encoder_that_is_none_checks_nothing(known: object) -> None:
     adapter = small_adapter(origins={"image": {"encoder": known}})

@@ -33,8 +33,8 @@ LARGEST_SCALE = 2.0**64
 _DEMO_FILE = "demo_adapter.safetensors"
 _SIDES: tuple[Side, Side] = ("image", "text")
 _LARGEST_ROW = 1 + 2.0**-9
-_BLOCK_NUMBERS = 1 << 22
-"""Float64 numbers of a block of rows, and of what is made of it."""
+_BLOCK_NUMBERS = 1 << 20
+"""Float64 numbers of a block of rows, and of what is made of it: 8 MiB each."""
 _IDENTITY = ("weights", "prompt", "max_tokens", "long")
 """What of an encoder's recipe makes it another encoder; versions and devices do not."""
 
@@ -118,7 +118,7 @@ class Adapter:
             side: which map.
 
         Returns:
-            float32 (n, D), in memory beside it a few MiB.
+            float32 (n, D); some 30 MiB are taken beside it, and once both weights as float64.
 
         Raises:
             ValueError: another dtype or shape, or a row that is not canonical.
