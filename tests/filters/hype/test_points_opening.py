@@ -36,9 +36,12 @@ def declared(folder: Path, **options: Any) -> Points:
     [
         ({}, r"\(--adapter\) or the curvature .* for the image rows of .*rows.npy: they are no"),
         ({"adapter": small_adapter(), "curvature": 1.0}, "an adapter or a curvature, not both"),
-        ({"kind": "space"}, "expected a curvature where the kind"),
-        ({"model": "x"}, "expected a curvature where the kind or the model"),
-        ({"adapter": small_adapter(), "kind": "space"}, "expected a curvature where the kind"),
+        ({"kind": "space"}, "with a curvature only; an adapter, or the enc"),
+        ({"model": "x"}, "expected a kind or a model of rows with a curvature only; an adapter"),
+        (
+            {"adapter": small_adapter(), "kind": "space"},
+            "with a curvature only; an adapter, or the enc",
+        ),
         ({"curvature": 0.0}, "finite number above 0, got 0.0"),
         ({"curvature": -2.0}, "finite number above 0, got -2.0"),
         ({"curvature": float("nan")}, "finite number above 0, got nan"),
@@ -69,13 +72,14 @@ FLAT = {"model": "open_clip:x", "weights": "cd" * 32}
         ),
     ],
 )
-@pytest.mark.parametrize("by_step", [True, False])
+@pytest.mark.parametrize("named", ["step", "pool", "folder"])
 def test_what_a_step_cannot_be(
-    encoder: dict[str, Any], options: dict[str, Any], told: str, by_step: bool, tmp_path: Path
+    encoder: dict[str, Any], options: dict[str, Any], told: str, named: str, tmp_path: Path
 ) -> None:
     step = tmp_path / "embeddings/x"
     write_step(step, encoder, {"image": cut(tangents())})
-    place: dict[str, Any] = {"step": "x"} if by_step else {"pool": str(step)}
+    places = {"step": "x", "pool": str(step), "folder": str(step / "img_emb")}
+    place: dict[str, Any] = {"step" if named == "step" else "pool": places[named]}
     with pytest.raises(ValueError, match=told):
         open_points("image", tmp_path, **place, **options)
 

@@ -11,7 +11,7 @@ from tamis.data.samples.source import Side
 from tamis.errors import PoolError, RunError
 from tamis.run.status import RunStatus
 from tamis.score.pairs import PoolRows
-from tamis.score.sides import open_side
+from tamis.score.sides import FOLDERS, open_side
 
 if TYPE_CHECKING:
     from tamis.data.pool import Pool
@@ -70,10 +70,12 @@ def frozen_of(opened: Pool, side: Side) -> Frozen:
 
 
 def encoder_of(pool: Pool) -> dict[str, Any] | None:
-    """Return the recipe of the encoder where a pool is an embed step, else None."""
+    """Return the recipe of the encoder where a pool is an embed step or a side of one, else None."""
     place = place_of(pool.path)
     if isinstance(place, RemotePath):
         return None
+    if place.name in FOLDERS.values():
+        place = place.parent
     try:
         encoder = RunStatus.of(place).recipe.get("encoder")
     except RunError:

@@ -217,7 +217,10 @@ def open_points(
     if adapter is not None and curvature is not None:
         raise ValueError("expected an adapter or a curvature, not both: an adapter has its own")
     if curvature is None and (kind != "tangent" or model is not None):
-        raise ValueError("expected a curvature where the kind or the model of rows is declared")
+        raise ValueError(
+            "expected a kind or a model of rows with a curvature only; an adapter, or the encoder "
+            "of an embed step, has its own"
+        )
     opened = open_side(side, run, pool=pool, embedding=embedding, step=step, ids=ids)
     encoder = encoder_of(opened)
     if adapter is not None:
