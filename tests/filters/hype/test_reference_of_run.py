@@ -83,8 +83,10 @@ def test_another_reference_than_asked_for_is_refused(
     declared = {"pool": str(pool), "curvature": options["curvature"], "model": options["model"]}
     images = open_points("image", run, embedding=options["image"], **declared)
     texts = open_points("text", run, embedding="txt", **declared)
-    with pytest.raises(ChangedError, match=rf"{FILE} is another reference .*{told}.*remove it"):
+    with pytest.raises(ChangedError, match=rf"{FILE} is another .*{told}.*remove it") as refused:
         reference_of_run(run, images, texts, options["rows"], options["seed"])
+    helps = images.space == sides(pool, run)[0].space
+    assert ("name it with --reference" in str(refused.value)) == helps
 
 
 def test_another_pool_than_the_references_is_refused(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def frozen_of(opened: Pool, side: Side) -> Frozen:
 
 
 def encoder_of(pool: Pool) -> dict[str, Any] | None:
-    """Return the recipe of the encoder where a pool is an embed step or a side of one, else None."""
+    """Return the recipe of the encoder where a pool is an embed step or a side of one."""
     place = place_of(pool.path)
     if isinstance(place, RemotePath):
         return None

@@ -131,9 +131,11 @@ def _require_asked(path: Path, reference: Reference, asked: Mapping[str, Any]) -
     told = {**reference.source, **reference.manifest()}
     changes = recipe_changes({name: told.get(name) for name in asked}, asked)
     if changes:
+        comparable = not any(change.startswith("space.") for change in changes)
+        use = "name it with --reference to use it as it is, or " if comparable else ""
         raise ChangedError(
-            f"{path} is another reference than was asked for ({'; '.join(changes)}); name it with "
-            "--reference to use it as it is, or remove it to have another one built"
+            f"{path} is another reference than was asked for ({'; '.join(changes)}); {use}"
+            "remove it to have another one built"
         )
 
 
