@@ -268,7 +268,10 @@ def _embeddings(path: Place) -> NpyFile:
 
 def _only(names: list[str], several: str) -> str:
     if len(names) != 1:
-        raise PoolError(f"{several}: {', '.join(names) or '(none)'}; choose one with --embedding")
+        raise PoolError(
+            f"{several}: {', '.join(names) or '(none)'}; choose one (--embedding, or --image and "
+            "--text)"
+        )
     return names[0]
 
 
