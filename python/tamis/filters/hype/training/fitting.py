@@ -54,6 +54,25 @@ class PreparedPairs:
     families: Index
     sides: Split
 
+    def measured(self, seed: int) -> ValidationPairs:
+        """The pairs of the validation."""
+        at, pairs = self.sides.validation, self.pairs
+        rows = pairs.images[at], pairs.texts[at], self.families[at], pairs.rows[at]
+        return ValidationPairs.of(*rows, seed)
+
+    def counts(self) -> dict[str, Any]:
+        """How many there are of what, for a summary."""
+        sizes = np.bincount(self.families)
+        return {
+            "pairs": len(self.families),
+            "skipped": self.pairs.skipped,
+            "families": int(np.count_nonzero(sizes)),
+            "largest_family": int(sizes.max()),
+            "train_pairs": len(self.sides.train),
+            "validation_pairs": len(self.sides.validation),
+            "validation_families": len(np.unique(self.families[self.sides.validation])),
+        }
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -156,12 +175,10 @@ def train_pairs(
     from tamis.filters.hype.training.loop import Loop
 
     chosen = Device.choose(device, "fp32")
-    pairs, of_family, sides = ready.pairs, ready.families, ready.sides
-    at = sides.validation
-    validation = ValidationPairs.of(
-        pairs.images[at], pairs.texts[at], of_family[at], pairs.rows[at], options.seed
+    pairs, sides = ready.pairs, ready.sides
+    loop = Loop(
+        pairs.images, pairs.texts, sides.train, ready.measured(options.seed), options, chosen.kind
     )
-    loop = Loop(pairs.images, pairs.texts, sides.train, validation, options, chosen.kind)
     if saved is not None and saved.content is not None:
         loop.restore(saved.content, saved.place)
     with (progress or Quiet()).stage("training", loop.steps, "steps") as advance:
@@ -170,18 +187,11 @@ def train_pairs(
     if loop.best is None:
         raise RuntimeError("a training of at least one epoch has a best one")
     epoch, adapter = loop.best
-    measured = {**loop.curves[epoch]}
     summary = {
-        "pairs": len(pairs.rows),
-        "skipped": pairs.skipped,
-        "families": len(np.unique(of_family)),
-        "largest_family": int(np.bincount(of_family).max()),
-        "train_pairs": len(sides.train),
-        "validation_pairs": len(at),
-        "validation_families": len(np.unique(of_family[at])),
+        **ready.counts(),
         "epoch": epoch,
         "kept": "the lowest validation loss" if options.keep == "best" else "the last epoch",
-        "measured": measured,
+        "measured": loop.curves[epoch],
     }
     dims: dict[Side, int] = {"image": pairs.images.shape[1], "text": pairs.texts.shape[1]}
     adapter = replace(
@@ -196,8 +206,8 @@ def train_pairs(
         },
         note=note,
     )
-    rows = pairs.rows
-    return Trained(adapter, loop.curves, summary, rows[sides.train], rows[at])
+    train_rows, measured_rows = (pairs.rows[side] for side in sides)
+    return Trained(adapter, loop.curves, summary, train_rows, measured_rows)
 
 
 def _saving(loop: Any, saved: Saved | None) -> Callable[[], None]:
