@@ -14,8 +14,9 @@ from tests.data.pools import unit_rows, write_clip_retrieval, write_lists
 from tamis.data.pool import Pool, open_pool
 from tamis.errors import PoolError
 from tamis.kernels.canonical import canonical
-from tamis.score import pairs
-from tamis.score.pairs import PairedPool, PoolRows, joined_inputs
+from tamis.score import rows as rows_module
+from tamis.score.pairs import PairedPool, joined_inputs
+from tamis.score.rows import PoolRows
 
 SIZES = (20, 1, 9)
 
@@ -72,7 +73,7 @@ def test_rows_by_range_and_by_number(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pairs, "WINDOW_ROWS", 4)
+    monkeypatch.setattr(rows_module, "WINDOW_ROWS", 4)
     rows = unit_rows(30, 8, dtype=dtype) * np.dtype(dtype).type(1 if dtype == "f2" else 3)
     rows[19, 0], rows[20] = np.nan, 0
     expected, _ = canonical(rows)

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from tamis.errors import PoolError
 from tamis.kernels.exact import assign64
-from tamis.score.pairs import PoolRows, joined_inputs
+from tamis.score.pairs import joined_inputs
+from tamis.score.rows import PoolRows
 from tamis.score.scorer import Scorer, Scores
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from tamis import lorentz
 from tamis.filters.hype.points import Points, open_points
 from tamis.filters.hype.space import Space
 from tamis.kernels.canonical import canonical
-from tamis.score import pairs
+from tamis.score import rows as rows_module
 
 
 def of_step(folder: Path) -> Points:
@@ -104,7 +104,7 @@ def test_any_cut_and_any_order_give_the_same_bits(
     stop = data.draw(st.integers(start + 1, N_ROWS))
     numbers = data.draw(st.lists(st.integers(0, N_ROWS - 1), max_size=12))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "WINDOW_ROWS", data.draw(st.integers(1, 30)))
+        patch.setattr(rows_module, "WINDOW_ROWS", data.draw(st.integers(1, 30)))
         rows, reasons = points.read(start, stop)
         taken, told = points.take(np.array(numbers, np.int64))
     assert rows.tobytes() == whole[start:stop].tobytes()

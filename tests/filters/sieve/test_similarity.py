@@ -17,7 +17,7 @@ from tamis.data.pool import open_pool
 from tamis.filters.sieve.similarity import closest_stored, encode_sentences, paired_max
 from tamis.kernels.canonical import canonical
 from tamis.kernels.exact import max_cosine64
-from tamis.score.pairs import PoolRows
+from tamis.score.rows import PoolRows
 
 counts = st.lists(st.integers(0, 11), min_size=1, max_size=30)
 

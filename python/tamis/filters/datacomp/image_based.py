@@ -33,7 +33,7 @@ from tamis.filters.datacomp.aligned import require_aligned
 from tamis.filters.datacomp.caption import Caption
 from tamis.filters.datacomp.centroids import Centroids, read_numbers, target_numbers
 from tamis.filters.datacomp.rule import check_columns, nullable, read_metadata
-from tamis.score.pairs import PoolRows
+from tamis.score.rows import PoolRows
 from tamis.score.scorer import Scorer, Scores
 
 if TYPE_CHECKING:

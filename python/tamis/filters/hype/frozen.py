@@ -10,7 +10,7 @@ from tamis.data.remote import RemotePath, place_of
 from tamis.data.samples.source import Side
 from tamis.errors import PoolError, RunError
 from tamis.run.status import RunStatus
-from tamis.score.pairs import PoolRows
+from tamis.score.rows import PoolRows
 from tamis.score.sides import FOLDERS, open_side
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from tamis.filters.hype.frozen import encoder_of, frozen_of
 from tamis.filters.hype.space import Space
 from tamis.kernels.lorentz_rows import STATES, Kind, marked, radii
 from tamis.run.quarantine import reasons_of
-from tamis.score.pairs import Pairs, PoolRows, joined_inputs, joined_reasons, require_aligned
+from tamis.score.pairs import Pairs, joined_inputs, joined_reasons, require_aligned
+from tamis.score.rows import PoolRows
 from tamis.score.sides import open_side
 
 if TYPE_CHECKING:

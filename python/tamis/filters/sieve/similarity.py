@@ -152,7 +152,7 @@ def _closest(cosines: Float64, bounds: Int64) -> Closest:
 
 
 class StoredRows(Protocol):
-    """Rows by their numbers: :class:`tamis.score.pairs.PoolRows` is one."""
+    """Rows by their numbers: :class:`tamis.score.rows.PoolRows` is one."""
 
     def read(self, start: int, stop: int) -> tuple[Rows, dict[int, str]]:
         """Return canonical rows start .. stop - 1, and row - start -> what is wrong with it."""

@@ -15,7 +15,7 @@ from tamis.kernels import sample
 from tamis.kernels.canonical import canonical
 
 if TYPE_CHECKING:
-    from tamis.score.pairs import PoolRows
+    from tamis.score.rows import PoolRows
 
 Index = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.float16]
