@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_the_manifest_counts_what_is_at_a_clamp() -> None:
     assert wide.texts_at_clamp == 12 and wide.mean_half_aperture == 1.570796327
     no_texts = reference(txt=None, txt_rows=None)
     assert no_texts.texts_at_clamp is None and no_texts.mean_half_aperture is None
+
+
+def test_a_text_at_the_clamp_to_within_rounding_is_at_it() -> None:
+    limit = math.asinh(0.2)
+    lengths = [math.nextafter(limit, 1), limit * (1 + 1e-6)]
+    texts = np.array([[length, 0.0] for length in lengths])
+    made = Reference(Space(2, 1.0), None, texts, None, np.arange(2), None, None, {})
+    assert made.texts_at_clamp == 1
+
+
+def test_the_last_digit_of_an_angle_may_differ(tmp_path: Path) -> None:
+    angle = reference().mean_half_aperture
+    for error, kept in ((1e-9, True), (-1e-9, True), (3e-9, False)):
+        (tmp_path / "r.safetensors").write_bytes(changed(mean_half_aperture=angle + error))
+        if kept:
+            assert open_reference(tmp_path / "r.safetensors").mean_half_aperture == angle
+        else:
+            with pytest.raises(PoolError, match="it says mean_half_aperture"):
+                open_reference(tmp_path / "r.safetensors")
 
 
 def test_the_digest_is_that_of_points_and_space() -> None:
