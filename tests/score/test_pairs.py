@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def test_rows_that_are_not_there(wanted: list[int], tmp_path: Path) -> None:
     rows = PoolRows(npy_folder(tmp_path, unit_rows(30, 8)), "image")
     with pytest.raises(IndexError, match="expected rows 0 to 29, got"):
         rows.take(np.array(wanted))
+
+
+@pytest.mark.parametrize("size", [0, 200])
+def test_a_file_that_has_become_shorter(size: int, tmp_path: Path) -> None:
+    rows = PoolRows(npy_file(tmp_path, unit_rows(30, 8)), "image")
+    rows.take(np.array([3]))
+    os.truncate(tmp_path / "rows.npy", size)
+    with pytest.raises(PoolError, match=r"rows\.npy has become shorter; copy it again"):
+        rows.take(np.array([3]))
 
 
 def test_sides_in_other_files_are_the_same_pairs(tmp_path: Path) -> None:

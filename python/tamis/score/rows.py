@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,12 +182,11 @@ def _gather(file: NpyFile, rows: Index) -> npt.NDArray[Any]:
     """Rows of a file as stored; mapped just for this, and no page read ahead."""
     start = file.header.offset
     try:
-        with (
-            file.path.open("rb") as raw,
-            mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        ):
-            if len(mapped) < start + file.header.n_bytes:
+        with file.path.open("rb") as raw:
+            if os.fstat(raw.fileno()).st_size < start + file.header.n_bytes:
                 raise PoolError(f"{file.name} has become shorter; copy it again")
+            mapped = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+        with mapped:
             if hasattr(mmap, "MADV_RANDOM"):
                 mapped.madvise(mmap.MADV_RANDOM)
             count = file.shape[0] * file.shape[1]
