@@ -227,7 +227,7 @@ def test_a_file_that_breaks_a_promise_is_refused(tmp_path: Path, name: str) -> N
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="there is no such file"):
         open_reference(tmp_path / "none.safetensors")
-    with pytest.raises(PoolError, match="that is a folder"):
+    with pytest.raises(PoolError, match="that is no file"):
         open_reference(tmp_path)
 
 

@@ -138,7 +138,7 @@ def require_file(path: Path) -> None:
     except OSError as error:
         raise PoolError(f"cannot read {path}: {error.strerror or error}") from error
     if size < 0:
-        what = "that is a folder" if path.is_dir() else "there is no such file"
+        what = "that is no file" if path.exists() else "there is no such file"
         raise PoolError(f"expected a reference at {path}, but {what}")
     if size > MOST_BYTES:
         raise PoolError(f"{path}: expected at most {MOST_BYTES:,} bytes, got {size:,}")
