@@ -91,9 +91,10 @@ def test_another_reference_than_asked_for_is_refused(
 
 def test_another_pool_than_the_references_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    write_pool(tmp_path / "pool")
+    write_pool(tmp_path / "embeddings/pool")
     write_pool(tmp_path / "other", [N_ROWS - 1])
-    reference_of_run(run, *sides(tmp_path / "pool", run), 20)
+    made = reference_of_run(run, *sides(tmp_path / "embeddings/pool", run), 20)
+    assert made.source["text"] == {"step": None, "embedding": "txt", "adapter": None}
     with pytest.raises(ChangedError, match=r"ids: .*n_rows: 60 -> 59"):
         reference_of_run(run, *sides(tmp_path / "other", run), 20)
 

@@ -169,11 +169,11 @@ def _origin(sides: Mapping[str, Points]) -> dict[str, Any]:
 
 
 def _embeddings(points: Points) -> dict[str, Any]:
-    place = Path(str(points.pool.path))
-    step = place.name if place.parent.name == "embeddings" else None
+    from tamis.filters.hype.frozen import encoder_of
+
     adapter = points.adapter
     return {
-        "step": step,
+        "step": Path(str(points.pool.path)).name if encoder_of(points.pool) else None,
         "embedding": points.pool.embedding,
         "adapter": None if adapter is None else adapter.model,
     }
