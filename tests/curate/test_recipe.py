@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -43,7 +44,9 @@ def test_every_recipe_of_ours_plans(path: Path, tmp_path: Path) -> None:
         for name, score in recipe.score.items():
             judges = (score.scorer or name) in ("basic", "image_based")
             columns[name] = [True, False] if judges else [0.3, 0.2]
-        kept = select(ScoreTables.of(["a" * 32, "b" * 32], columns), recipe.select.expression)
+        np.save(tmp_path / "dfn.npy", np.array([(1, 2)], "u8,u8"))
+        tables = ScoreTables.of(["a" * 32, "b" * 32], columns)
+        kept = select(tables, recipe.select.expression, folder=tmp_path)
         assert kept.report["rows"] == 2
     if path.stem != "demo":
         assert f"tamis curate {path.stem} --pool" in path.read_text(encoding="utf-8")
