@@ -1,0 +1,149 @@
+// CUDA on a CPU, as far as tamis' kernels use it. This is no wrapper: a program that includes it
+// needs no CUDA at all. Threads are fibers (block.h), device memory is memory, streams finish at
+// once.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "block.h"
+#include "cuda/device/words.h"
+#include "warp.h"
+
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+
+#define threadIdx (::tamis::emulation::running->index)
+#define blockIdx (::tamis::emulation::block_index)
+#define gridDim (::tamis::emulation::grid_size)
+#define blockDim (::tamis::emulation::block_size)
+inline constexpr int warpSize = 32;
+
+// Vectors, aligned as on the device.
+
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) double2 {
+  double x, y;
+};
+struct alignas(16) longlong2 {
+  long long x, y;
+};
+struct alignas(16) ulonglong2 {
+  unsigned long long x, y;
+};
+struct alignas(4) ushort2 {
+  unsigned short x, y;
+};
+struct alignas(8) ushort4 {
+  unsigned short x, y, z, w;
+};
+
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline double2 make_double2(double x, double y) { return {x, y}; }
+inline longlong2 make_longlong2(long long x, long long y) { return {x, y}; }
+inline ulonglong2 make_ulonglong2(unsigned long long x, unsigned long long y) { return {x, y}; }
+inline ushort2 make_ushort2(unsigned short x, unsigned short y) { return {x, y}; }
+inline ushort4 make_ushort4(unsigned short x, unsigned short y, unsigned short z,
+                            unsigned short w) {
+  return {x, y, z, w};
+}
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+#include "arithmetic.h"
+#include "atomics.h"
+#include "collectives.h"
+
+// The host's side.
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+};
+enum cudaDeviceAttr {
+  cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrComputeCapabilityMajor = 75,
+  cudaDevAttrComputeCapabilityMinor = 76,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+using cudaStream_t = struct CUstream_st*;
+
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorString(cudaError_t status);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDevice(int* ordinal);
+cudaError_t cudaSetDevice(int ordinal);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int ordinal);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+
+namespace tamis::emulation {
+
+cudaError_t set_attribute(const void* kernel, cudaFuncAttribute which, int value);
+// The kernel runs to its end; throws Fault.
+cudaError_t start(const Launch& launch, dim3 threads);
+
+template <class... Parameters, size_t... kIndex>
+void call(const void* kernel, void** arguments, std::index_sequence<kIndex...>) {
+  reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(kernel))(
+      *static_cast<std::remove_reference_t<Parameters>*>(arguments[kIndex])...);
+}
+
+}  // namespace tamis::emulation
+
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute which, int value) {
+  return tamis::emulation::set_attribute(reinterpret_cast<const void*>(kernel), which, value);
+}
+
+template <class... Parameters>
+cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 threads,
+                             void** arguments, size_t shared_bytes, cudaStream_t) {
+  tamis::emulation::Launch launch;
+  launch.body = [](const void* function, void** values) {
+    tamis::emulation::call<Parameters...>(function, values,
+                                          std::index_sequence_for<Parameters...>());
+  };
+  launch.kernel = reinterpret_cast<const void*>(kernel);
+  launch.arguments = arguments;
+  launch.grid = {grid.x, grid.y, grid.z};
+  launch.threads = static_cast<int>(threads.x);
+  launch.shared_bytes = shared_bytes;
+  return tamis::emulation::start(launch, threads);
+}

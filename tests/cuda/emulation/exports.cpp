@@ -1,0 +1,16 @@
+#include "exports.h"
+
+#include "block.h"
+
+extern "C" TAMIS_EXPORT const char* emulation_configure(int64_t seed, int64_t host_threads,
+                                                        int64_t sms, int64_t sum_order,
+                                                        int64_t truncate) {
+  return tamis::emulation::guarded([&] {
+    auto& settings = tamis::emulation::settings();
+    settings.seed = static_cast<uint64_t>(seed);
+    settings.host_threads = static_cast<int>(host_threads);
+    settings.sms = static_cast<int>(sms);
+    settings.sum_order = static_cast<int>(sum_order);
+    settings.truncate = truncate != 0;
+  });
+}

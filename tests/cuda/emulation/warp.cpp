@@ -1,0 +1,212 @@
+#include "warp.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cuda/device/half.h"
+
+namespace tamis::emulation {
+namespace {
+
+constexpr uint64_t kPoison = ~uint64_t{0};
+
+struct RowOfMatrix {
+  const void* row;
+  uint32_t* r;
+};
+
+// Element [row][column] of matrix i.
+uint16_t element(void* const* operands, int i, int row, int column) {
+  const auto* lane = static_cast<const RowOfMatrix*>(operands[8 * i + row]);
+  uint16_t bits;
+  std::memcpy(&bits, static_cast<const char*>(lane->row) + 2 * column, sizeof bits);
+  return bits;
+}
+
+template <bool kTransposed>
+void load_matrices(void* const* operands, int) {
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const int g = lane / 4, t = lane % 4;
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t low =
+          kTransposed ? element(operands, i, 2 * t, g) : element(operands, i, g, 2 * t);
+      const uint32_t high =
+          kTransposed ? element(operands, i, 2 * t + 1, g) : element(operands, i, g, 2 * t + 1);
+      static_cast<RowOfMatrix*>(operands[lane])->r[i] = low | high << 16;
+    }
+  }
+}
+
+struct Fragments {
+  float* d;
+  const uint32_t* a;
+  uint32_t b[2];
+};
+
+// Rounds the sum of two float32 numbers towards zero.
+float add_truncated(float a, float b) {
+  const double sum = static_cast<double>(a) + b;
+  const auto rounded = static_cast<float>(sum);
+  return std::fabs(static_cast<double>(rounded)) > std::fabs(sum) ? std::nextafterf(rounded, 0.0f)
+                                                                  : rounded;
+}
+
+float add(float a, float b, bool truncate) { return truncate ? add_truncated(a, b) : a + b; }
+
+float sum_halves(const float* values, int count, bool truncate) {
+  if (count == 1) return values[0];
+  return add(sum_halves(values, count / 2, truncate),
+             sum_halves(values + count / 2, count / 2, truncate), truncate);
+}
+
+// Fixed point of 24 bits below the largest magnitude; NaN and infinity go the usual way.
+float sum_aligned(float d, const float* products, int count) {
+  float largest = std::fabs(d), plain = d;
+  for (int k = 0; k < count; ++k) {
+    largest = std::max(largest, std::fabs(products[k]));
+    plain += products[k];
+  }
+  if (!std::isfinite(plain) || !std::isfinite(largest) || largest == 0) return plain;
+  int exponent;
+  std::frexp(largest, &exponent);
+  const auto fixed = [&](float value) { return std::trunc(std::ldexp(value, 24 - exponent)); };
+  double sum = fixed(d);
+  for (int k = 0; k < count; ++k) sum += fixed(products[k]);
+  return add_truncated(static_cast<float>(std::ldexp(sum, exponent - 24)), 0);
+}
+
+float sum_products(float d, const float* products, const Settings& model) {
+  switch (model.sum_order) {
+    case 0:
+      for (int k = 0; k < 16; ++k) d = add(d, products[k], model.truncate);
+      return d;
+    case 1:
+      for (int k = 15; k >= 0; --k) d = add(d, products[k], model.truncate);
+      return d;
+    case 2:
+      return add(d, sum_halves(products, 16, model.truncate), model.truncate);
+    default:
+      return sum_aligned(sum_aligned(d, products, 8), products + 8, 8);
+  }
+}
+
+const float* half_table() {
+  static const std::vector<float> table = [] {
+    std::vector<float> values(1 << 16);
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = cuda::half_to_float(static_cast<uint16_t>(i));
+    }
+    return values;
+  }();
+  return table.data();
+}
+
+void multiply_matrices(void* const* operands, int) {
+  const Settings& model = settings();
+  const float* wide = half_table();
+  float a[16][16], b[8][16];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const int g = lane / 4, t = lane % 4;
+    const auto& own = *static_cast<const Fragments*>(operands[lane]);
+    for (int i = 0; i < 2; ++i) {
+      const int shift = 16 * i, k = 2 * t + i;
+      a[g][k] = wide[own.a[0] >> shift & 0xffff];
+      a[g + 8][k] = wide[own.a[1] >> shift & 0xffff];
+      a[g][k + 8] = wide[own.a[2] >> shift & 0xffff];
+      a[g + 8][k + 8] = wide[own.a[3] >> shift & 0xffff];
+      b[g][k] = wide[own.b[0] >> shift & 0xffff];
+      b[g][k + 8] = wide[own.b[1] >> shift & 0xffff];
+    }
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const int g = lane / 4, t = lane % 4;
+    float* d = static_cast<const Fragments*>(operands[lane])->d;
+    for (int i = 0; i < 4; ++i) {
+      const float* row = a[i < 2 ? g : g + 8];
+      const float* column = b[2 * t + i % 2];
+      float products[16];
+      for (int k = 0; k < 16; ++k) products[k] = row[k] * column[k];  // exact
+      d[i] = sum_products(d[i], products, model);
+    }
+  }
+}
+
+void land(const Transfer& transfer) {
+  const auto bytes = static_cast<size_t>(transfer.bytes);
+  if (bytes != 0) std::memcpy(transfer.to, transfer.from, bytes);
+  std::memset(static_cast<char*>(transfer.to) + bytes, 0, 16 - bytes);
+}
+
+}  // namespace
+
+void ldmatrix_x4(uint32_t (&r)[4], const void* row, Place place) {
+  check_shared(row, 16, "ldmatrix", place);
+  RowOfMatrix mine{row, r};
+  meet_warp("ldmatrix", kAllLanes, &mine, load_matrices<false>, place);
+}
+
+void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, Place place) {
+  check_shared(row, 16, "ldmatrix", place);
+  RowOfMatrix mine{row, r};
+  meet_warp("ldmatrix.trans", kAllLanes, &mine, load_matrices<true>, place);
+}
+
+void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Place place) {
+  Fragments mine{d, a, {b0, b1}};
+  meet_warp("mma", kAllLanes, &mine, multiply_matrices, place);
+}
+
+void cp_async_16(void* shared, const void* global, int bytes, Place place) {
+  check_shared(shared, 16, "cp.async", place);
+  if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
+    fail("gave cp.async a misaligned address of device memory", place);
+  }
+  if (bytes < 0 || bytes > 16) fail("gave cp.async a size that is not 0 to 16", place);
+  std::memset(shared, 0xff, 16);
+  running->groups.back().push_back({shared, global, bytes});
+}
+
+void cp_async_commit() { running->groups.emplace_back(); }
+
+void cp_async_wait_pending(int pending) {
+  auto& groups = running->groups;  // the last one is open, so not one that a wait is for
+  const auto closed = static_cast<std::ptrdiff_t>(groups.size()) - 1;
+  if (closed <= pending) return;
+  const auto end = groups.begin() + (closed - pending);
+  for (auto group = groups.begin(); group != end; ++group) {
+    std::for_each(group->begin(), group->end(), land);
+  }
+  groups.erase(groups.begin(), end);
+}
+
+void shuffle(const char* name, uint32_t mask, Shuffle& mine, const Place& place) {
+  const Act act = [](void* const* operands, int) {
+    uint64_t values[kWarp];
+    for (int lane = 0; lane < kWarp; ++lane) {
+      values[lane] = operands[lane] ? static_cast<Shuffle*>(operands[lane])->value : kPoison;
+    }
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (auto* own = static_cast<Shuffle*>(operands[lane])) own->value = values[own->source];
+    }
+  };
+  meet_warp(name, mask, &mine, act, place);
+}
+
+uint32_t ballot(const char* name, uint32_t mask, bool predicate, const Place& place) {
+  uint32_t mine = predicate ? 1 : 0;
+  const Act act = [](void* const* operands, int) {
+    uint32_t votes = 0;
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (operands[lane] == nullptr) continue;
+      votes |= *static_cast<uint32_t*>(operands[lane]) << lane;
+    }
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (operands[lane] != nullptr) *static_cast<uint32_t*>(operands[lane]) = votes;
+    }
+  };
+  meet_warp(name, mask, &mine, act, place);
+  return mine;
+}
+
+}  // namespace tamis::emulation

@@ -1,0 +1,151 @@
+"""The CUDA kernels compiled for a CPU, every thread a fiber, and called by ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EMULATION = Path(__file__).with_name("emulation")
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+FLAGS = [
+    *("-std=c++20", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-DTAMIS_EMULATION"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+    *(f"-I{EMULATION}", f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cpp/src'}"),
+]
+# Answered by emulation/sanitizer.cpp, so the sanitizer's own library is not linked.
+CHECKS = [
+    "-fsanitize=alignment,bounds,shift-exponent,signed-integer-overflow,integer-divide-by-zero",
+    "-fno-sanitize-recover=all",
+]
+GUARD = 256
+GUARD_BYTE = 0xFB
+POISON = 0xFF  # NaN in every float format, -1 in every integer
+
+
+def sources() -> dict[Path, list[str]]:
+    """Every file of the library with the flags of its own."""
+    kernels = [
+        *sorted((ROOT / "cpp/src/cuda").glob("*.cu")),
+        *sorted((ROOT / "cpp/src/cuda").glob("*.cpp")),
+    ]
+    emulation = sorted(EMULATION.glob("*.cpp"))
+    checked = [*kernels, *(path for path in emulation if path.stem.startswith("exports_"))]
+    return {path: ["-O1", *CHECKS] if path in checked else ["-O2"] for path in kernels + emulation}
+
+
+def build(folder: Path) -> Path:
+    """Compile and link the library; skip the test where there is no compiler."""
+    if COMPILER is None:
+        pytest.skip("there is no C++ compiler")
+
+    def compile_one(item: tuple[Path, list[str]]) -> Path:
+        source, flags = item
+        target = folder / f"{source.name}.o"
+        _run([COMPILER, *FLAGS, *flags, "-x", "c++", "-c", source, "-o", target])
+        return target
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        objects = list(pool.map(compile_one, sources().items()))
+    library = folder / "libtamis_emulation.so"
+    _run([COMPILER, "-shared", "-pthread", "-Wl,--no-undefined", *objects, "-o", library])
+    return library
+
+
+def _run(command: list[Any]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, command))}\n{done.stderr}", pytrace=False)
+
+
+@dataclass
+class Library:
+    """The compiled library, and the device memory that tests allocated."""
+
+    path: Path
+    _settings: dict[str, int] = field(default_factory=dict)
+    _allocated: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._native = ctypes.CDLL(str(self.path))
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call an exported function; RuntimeError with its sentence where it fails.
+
+        Arrays (C-contiguous) go as pointers, None as null, int as int64_t, float as double.
+        """
+        function = getattr(self._native, name)
+        function.restype = ctypes.c_char_p
+        sentence = function(*map(_argument, arguments))
+        if sentence is not None:
+            raise RuntimeError(sentence.decode())
+        self.check()
+
+    @contextmanager
+    def configured(self, **changes: int) -> Iterator[None]:
+        """Change the emulation: seed, host_threads, sms, sum_order, truncate (see block.h)."""
+        before = self._settings
+        self._configure({**before, **changes})
+        try:
+            yield
+        finally:
+            self._configure(before)
+
+    def _configure(self, settings: dict[str, int]) -> None:
+        known = {"seed": 0, "host_threads": 1, "sms": 4, "sum_order": 0, "truncate": 0}
+        assert settings.keys() <= known.keys(), f"the emulation has no {settings.keys() - known}"
+        self.call("emulation_configure", *map(int, (known | settings).values()))
+        self._settings = settings
+
+    def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Device memory with guard zones around it, 256-byte aligned, poisoned."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        memory = np.full(size + 3 * GUARD, GUARD_BYTE, np.uint8)
+        start = GUARD + -(memory.ctypes.data + GUARD) % GUARD
+        memory = memory[start - GUARD : start + size + GUARD]
+        memory[GUARD : GUARD + size] = POISON
+        self._allocated.append(memory)
+        return memory[GUARD : GUARD + size].view(dtype).reshape(shape)
+
+    def array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Device memory with these values."""
+        values = np.asarray(values)
+        memory = self.empty(values.shape, values.dtype)
+        memory[...] = values
+        return memory
+
+    def check(self) -> None:
+        """Assert that nobody wrote beside an array of `empty` or `array`."""
+        for memory in self._allocated:
+            for zone in (memory[:GUARD], memory[-GUARD:]):
+                assert (zone == GUARD_BYTE).all(), (
+                    f"a kernel wrote beside an array of {len(memory) - 2 * GUARD} bytes"
+                )
+
+    def forget(self) -> None:
+        """Forget all device memory: nobody checks it any more."""
+        self._allocated.clear()
+
+
+def _argument(value: Any) -> Any:
+    if value is None:
+        return ctypes.c_void_p(None)
+    if isinstance(value, np.ndarray):
+        assert value.flags.c_contiguous, "an array is not C-contiguous"
+        return ctypes.c_void_p(value.ctypes.data)
+    if isinstance(value, int | np.integer):
+        return ctypes.c_int64(int(value))
+    return ctypes.c_double(value)
