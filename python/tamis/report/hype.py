@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from tamis.data.id_index import IdIndex
 from tamis.data.ids_digest import ids_digest
-from tamis.data.image import ImageFault, decode_image
 from tamis.data.score_file import ScoreFiles
 from tamis.errors import PoolError, RunError
 from tamis.filters.hype.terms import TERMS
 from tamis.report.choice import Order, choose_rows, named_rows, read_row
-from tamis.report.sheet import Cell, Sheet
+from tamis.report.sheet import Cell, Sheet, picture_cell
 from tamis.run.directory import RunDirectory
 from tamis.score.job import SCORES, step_folder
 from tamis.score.table import REASON
@@ -240,24 +239,6 @@ def distinct_extremes(
     _, first, counts = np.unique(scores[scored], return_index=True, return_counts=True)
     taken = slice(0, n_rows) if order == "lowest" else slice(None, -n_rows - 1, -1)
     return scored[first[taken]], counts[taken] - 1
-
-
-def picture_cell(sample: Sample | None) -> Cell:
-    """The picture of a sample, or why there is none.
-
-    Example:
-        >>> from tamis.data.samples import Sample
-        >>> picture_cell(Sample("a")), picture_cell(Sample("a", image=b"GIF"))
-        ('(no image)', '(image is in no known format)')
-    """
-    if sample is None:
-        return "(not in the pool)"
-    if sample.image is None:
-        return f"({sample.faults.get('image', 'no image')})"
-    try:
-        return decode_image(sample.image)
-    except ImageFault as fault:
-        return f"({fault.reason})"
 
 
 def _text(sample: Sample | None) -> list[str]:

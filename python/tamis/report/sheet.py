@@ -18,6 +18,8 @@ from tamis.run.atomic import write_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
+    from tamis.data.samples.source import Sample
+
 Cell: TypeAlias = "Image.Image | str | Sequence[str]"
 """A picture, shrunk to fit; or a text, or paragraphs of text, wrapped."""
 
@@ -238,3 +240,23 @@ class _Pen:
 
 def _is_picture(cell: Any) -> bool:
     return hasattr(cell, "size")
+
+
+def picture_cell(sample: Sample | None) -> Cell:
+    """The picture of a sample, or why there is none.
+
+    Example:
+        >>> from tamis.data.samples import Sample
+        >>> picture_cell(Sample("a")), picture_cell(Sample("a", image=b"GIF"))
+        ('(no image)', '(image is in no known format)')
+    """
+    from tamis.data.image import ImageFault, decode_image
+
+    if sample is None:
+        return "(not in the pool)"
+    if sample.image is None:
+        return f"({sample.faults.get('image', 'no image')})"
+    try:
+        return decode_image(sample.image)
+    except ImageFault as fault:
+        return f"({fault.reason})"

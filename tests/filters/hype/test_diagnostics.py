@@ -146,6 +146,8 @@ def test_warnings() -> None:
     many = diagnose(tables([0.1, 0.1, 0.1, 1, np.nan]), "h", ["text"], [], small(), 0.1)
     (told,) = many["warnings"]
     assert told.startswith("75% of the texts are at the aperture clamp, a radius of at most 0.199")
+    (told,) = diagnose(tables([11.1, 12, 12, 1]), "h", ["text"], [], small(), 0.1)["warnings"]
+    assert told.startswith("75% of the texts lie at the largest radius, 11.09, or beyond")
     (told,) = diagnose(tables([1, 1, 1]), "h", ["text"], [], small(None), 0.1)["warnings"]
     assert told.startswith("the reference does not say which model made it")
     wide = diagnose(tables([0.3, 0.3, 1]), "h", ["text"], [], small(), 0.5)

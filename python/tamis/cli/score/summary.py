@@ -28,6 +28,10 @@ def print_scores(summary: dict[str, Any], folder: Path, seconds: float) -> None:
             maker = maker.get("model")
         if maker is not None:
             table.add_row(what, f"by {maker}" if what == "language" else maker)
+    against = summary.get("recipe", {}).get("reference", {}).get("count", {})
+    if against:
+        kinds = {"txt": "texts", "img": "images"}
+        table.add_row("reference", ", ".join(f"{n:,} {kinds[of]}" for of, n in against.items()))
     if summary["unscored"]:
         told = "; ".join(f"{reason}: {rows:,}" for reason, rows in summary["reasons"].items())
         table.add_row("unscored", f"{summary['unscored']:,} ({told})")
@@ -48,7 +52,7 @@ def print_scores(summary: dict[str, Any], folder: Path, seconds: float) -> None:
         table.add_row("scores", str(folder / "scores.parquet"))
     console = Console()
     console.print(table)
-    if "correlations" in diagnostics:
+    if len(diagnostics.get("correlations", {}).get("terms", ())) > 1:
         console.print(_correlations(diagnostics["correlations"]))
     for warning in diagnostics.get("warnings", []):
         console.print(Text(f"warning: {warning}"))
@@ -69,16 +73,16 @@ def _diagnosed(diagnostics: dict[str, Any]) -> Iterator[tuple[str, str]]:
         found, beyond = radii[side], diagnostics["clamped_radii"].get(side, 0)
         told = f"{_bars(found['counts'])} 0 to {radii['width'] * len(found['counts']):g}"
         if found["mean"] is not None:
-            told += f", {_middle(found, 3)}"
+            told += f", {_middle(found, '.3f')}"
         yield f"radii, {side.replace('_', ' ')}", told + (f", {beyond:,} clamped" if beyond else "")
     for side, found in diagnostics.get("standard_errors", {}).items():
         if found["mean"] is not None:
-            yield f"standard error, {side}", f"{_middle(found, 4)}, max {found['max']:.4f}"
+            yield f"standard error, {side}", f"{_middle(found, '.2g')}, max {found['max']:.2g}"
 
 
-def _middle(found: dict[str, Any], digits: int) -> str:
+def _middle(found: dict[str, Any], form: str) -> str:
     names = {"0.05": "5%", "0.5": "50%", "0.95": "95%"}
-    return ", ".join(f"{told} {found['quantiles'][q]:.{digits}f}" for q, told in names.items())
+    return ", ".join(f"{told} {found['quantiles'][q]:{form}}" for q, told in names.items())
 
 
 def _bars(counts: list[int]) -> str:

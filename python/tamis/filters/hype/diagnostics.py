@@ -83,7 +83,7 @@ def diagnose(
         "radii": {"width": width, **radii},
         "standard_errors": {side: _spread(tables, f"{name}_{side}_error") for side in sides},
         "correlations": _correlations(tables, name, terms),
-        "warnings": _warnings(apexes, reference),
+        "warnings": _warnings(apexes, beyond, radii, reference),
     }
 
 
@@ -164,7 +164,12 @@ def _complete(tables: Tables, columns: list[str]) -> Iterator[Float64]:
         yield np.ascontiguousarray(values[:, np.isfinite(values).all(axis=0)])
 
 
-def _warnings(apexes: Mapping[str, Any], reference: Reference) -> list[str]:
+def _warnings(
+    apexes: Mapping[str, Any],
+    beyond: Mapping[str, int],
+    radii: Mapping[str, Any],
+    reference: Reference,
+) -> list[str]:
     found = []
     for what, told in (("text", "texts"), ("reference_text", "reference texts")):
         counts = apexes.get(what)
@@ -173,6 +178,13 @@ def _warnings(apexes: Mapping[str, Any], reference: Reference) -> list[str]:
                 f"{counts['at_clamp'] / counts['rows']:.0%} of the {told} are at the aperture "
                 f"clamp, a radius of at most {apexes['clamp_radius']:.3f}, where the half-aperture "
                 "is pi/2 whatever the radius: the model does not tell them apart by their cones"
+            )
+    for side, n_rows in beyond.items():
+        rows = sum(radii[side]["counts"])
+        if n_rows > MANY * rows:
+            found.append(
+                f"{n_rows / rows:.0%} of the {side}s lie at the largest radius, "
+                f"{lorentz.LARGEST_RADIUS:.2f}, or beyond: they are compared as if at that radius"
             )
     if reference.space.model is None:
         found.append(

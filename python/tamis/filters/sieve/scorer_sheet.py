@@ -12,7 +12,7 @@ from tamis.data.ids_digest import ids_digest
 from tamis.data.score_file import ScoreFiles
 from tamis.errors import RunError
 from tamis.report.choice import Order, choose_rows, named_rows, read_row
-from tamis.report.sheet import Cell, Sheet
+from tamis.report.sheet import Sheet, picture_cell
 from tamis.run.directory import RunDirectory
 from tamis.score.job import SCORES, step_folder
 from tamis.score.table import REASON
@@ -75,7 +75,7 @@ class SieveRows:
             said = {name: self._value(name, row) for name in self._columns}
             sheet.add(
                 [
-                    _picture(sample.image, sample.faults.get("image")),
+                    picture_cell(sample),
                     sample.text if sample.text is not None else f"({sample.faults.get('text')})",
                     said[f"{self._name}_caption"] or "(none)",
                     self._scores(row, said),
@@ -98,14 +98,3 @@ class SieveRows:
         if said[REASON] is not None:
             told.append(said[REASON])
         return told
-
-
-def _picture(image: bytes | None, fault: str | None) -> Cell:
-    from tamis.data.image import ImageFault, decode_image
-
-    if image is None:
-        return f"({fault or 'no image in the pool'})"
-    try:
-        return decode_image(image)
-    except ImageFault as found:
-        return f"({found.reason})"
