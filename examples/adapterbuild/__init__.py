@@ -1,0 +1,1 @@
+"""The steps of ``examples/build_adapter.py``: records, series, views, measurements."""
