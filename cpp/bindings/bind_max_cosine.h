@@ -1,42 +1,8 @@
 #pragma once
 
-#include "arrays.h"
-#include "tamis/max_cosine.h"
+#include "segments.h"
 
 namespace tamis::bindings {
-
-inline Segments checked_segments(const py::array& offsets, int64_t n_rows, const char* name) {
-  const auto view = checked<int64_t>(offsets, name, 1);
-  const int64_t n = view.size() - 1;
-  const int64_t* data = view.data();
-  if (n < 0 || data[0] != 0 || data[n] != n_rows) {
-    throw std::invalid_argument(std::string(name) + ": expected to start at 0 and to end at " +
-                                std::to_string(n_rows) + " (the number of rows)");
-  }
-  for (int64_t s = 0; s < n; ++s) {
-    if (data[s] > data[s + 1]) {
-      throw std::invalid_argument(std::string(name) + ": expected ascending offsets, got " +
-                                  std::to_string(data[s]) + " before " +
-                                  std::to_string(data[s + 1]));
-    }
-  }
-  return {data, n};
-}
-
-inline const int64_t* checked_limits(const py::array& limits, const Segments& rows,
-                                     const Segments& columns) {
-  const int64_t* data = vector<int64_t>(limits, "limits", rows.offsets[rows.n_segments]);
-  for (int64_t s = 0; s < rows.n_segments; ++s) {
-    const int64_t size = columns.offsets[s + 1] - columns.offsets[s];
-    for (int64_t i = rows.offsets[s]; i < rows.offsets[s + 1]; ++i) {
-      if (data[i] < 0 || data[i] > size) {
-        throw std::invalid_argument("limits: expected 0 to " + std::to_string(size) + ", got " +
-                                    std::to_string(data[i]) + " in row " + std::to_string(i));
-      }
-    }
-  }
-  return data;
-}
 
 inline py::tuple bind_max(const py::array& x, const py::array& offsets, const py::object& other,
                           const py::object& other_offsets, const py::object& limits,
@@ -51,14 +17,9 @@ inline py::tuple bind_max(const py::array& x, const py::array& offsets, const py
     same_dim(rows, columns);
     column_segments =
         checked_segments(py::cast<py::array>(other_offsets), columns.n_rows, "other_offsets");
-    if (column_segments.n_segments != segments.n_segments) {
-      throw std::invalid_argument("other_offsets: expected " + std::to_string(segments.n_segments) +
-                                  " segments, as in offsets, got " +
-                                  std::to_string(column_segments.n_segments));
-    }
+    same_segments(segments, column_segments);
   }
-  Sight sight{has_other || exclude_self ? Sight::all : Sight::earlier, nullptr,
-              exclude_self && !has_other};
+  Sight sight = sight_of(has_other, exclude_self);
   if (!limits.is_none()) {
     sight.kind = Sight::prefix;
     sight.limits = checked_limits(py::cast<py::array>(limits), segments, column_segments);
