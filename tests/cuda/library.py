@@ -25,8 +25,9 @@ FLAGS = [
     *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
     *(f"-I{EMULATION}", f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cpp/src'}"),
 ]
-# Answered by emulation/sanitizer.cpp, so the sanitizer's own library is not linked.
+# Answered by emulation/sanitizer.cpp and access.cpp: the sanitizers' own libraries are not linked.
 CHECKS = [
+    "-fsanitize=thread",
     "-fsanitize=alignment,bounds,shift-exponent,signed-integer-overflow,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
 ]
@@ -95,7 +96,7 @@ class Library:
 
     @contextmanager
     def configured(self, **changes: int) -> Iterator[None]:
-        """Change the emulation: seed, host_threads, sms, sum_order, truncate (see block.h)."""
+        """Change Settings of block.h: seed, host_threads, sms, sum_order, truncate, races."""
         before = self._settings
         self._configure({**before, **changes})
         try:
@@ -104,7 +105,7 @@ class Library:
             self._configure(before)
 
     def _configure(self, settings: dict[str, int]) -> None:
-        known = {"seed": 0, "host_threads": 1, "sms": 4, "sum_order": 0, "truncate": 0}
+        known = {"seed": 0, "host_threads": 1, "sms": 4, "sum_order": 0, "truncate": 0, "races": 1}
         assert settings.keys() <= known.keys(), f"the emulation has no {settings.keys() - known}"
         self.call("emulation_configure", *map(int, (known | settings).values()))
         self._settings = settings
@@ -118,7 +119,9 @@ class Library:
         memory = memory[start - GUARD : start + size + GUARD]
         memory[GUARD : GUARD + size] = POISON
         self._allocated.append(memory)
-        return memory[GUARD : GUARD + size].view(dtype).reshape(shape)
+        inside = memory[GUARD : GUARD + size].view(dtype).reshape(shape)
+        self.call("emulation_add_memory", inside, size)
+        return inside
 
     def array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
         """Device memory with these values."""
@@ -138,6 +141,7 @@ class Library:
     def forget(self) -> None:
         """Forget all device memory: nobody checks it any more."""
         self._allocated.clear()
+        self.call("emulation_forget_memory")
 
 
 def _argument(value: Any) -> Any:

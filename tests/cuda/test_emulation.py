@@ -15,6 +15,7 @@ from bits import assert_same_bits
 SEEDS = (0, 1, 2, 3)
 # sum_order, truncate: the models of the tensor core's sums
 MODELS = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0))
+RACE = r"offset \d+ of shared memory, which (thread \d+|other threads)"
 # As in emulation/exports_emulation.cpp, with a part of the sentence that finds it.
 MISTAKES = {
     "early_exit": "thread 37 has ended",
@@ -27,10 +28,20 @@ MISTAKES = {
     "matrix_elsewhere": "gave ldmatrix an address outside of shared memory",
     "misaligned_copy": "gave cp.async a misaligned address",
     "misaligned_vector": "null or misaligned pointer",
-    "past_shared": "wrote to offset 256 of its 256 bytes",
-    "before_shared": "wrote to offset -4 of its 256 bytes",
+    "past_shared": "wrote 1 bytes at offset 256 of 256 bytes of shared memory",
+    "before_shared": "wrote 1 bytes at offset -4 of 256 bytes of shared memory",
+    "copied_past_shared": "wrote to offset 256 of its 256 bytes",
     "past_register_array": "indexed an array out of its bounds",
+    "past_array": "read 4 bytes at offset 256 of an array of 256 bytes",
+    "before_array": "wrote 4 bytes at offset -4 of an array of 256 bytes",
     "overflow": "overflowed a signed integer",
+    "written_then_read": f"read {RACE} wrote|wrote {RACE} read",
+    "read_then_written": f"wrote {RACE} read|read {RACE} wrote",
+    "counted_by_hand": f"(read|wrote) {RACE} wrote",
+    "counted_and_read": f"changed {RACE} read|read {RACE} changed",
+    "lanes_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
+    "shuffle_as_barrier": f"read {RACE} wrote",
+    "copy_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
 }
 
 
@@ -159,6 +170,24 @@ def test_mistakes_are_found(library: Library, mistake: str, seed: int) -> None:
         with pytest.raises(RuntimeError, match=sentence):
             library.call("try_mistake", list(MISTAKES).index(mistake), out)
         library.call("try_mistake", len(MISTAKES), out)  # the next launch is sound
+    assert (out == 0).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_barriers_allow_sharing(library: Library, seed: int) -> None:
+    out = library.empty(64, np.int32)
+    with library.configured(seed=seed):
+        library.call("try_share", out)
+    i = np.arange(64)
+    shared = np.empty(64, np.int64)
+    shared[i ^ 2] = (i ^ 1) + (i - i % 32)
+    assert (out == (shared[0] + shared[(i + 40) % 64]).sum()).all()
+
+
+def test_races_can_be_let_pass(library: Library) -> None:
+    out = library.empty(64, np.uint32)
+    with library.configured(races=0):
+        library.call("try_mistake", list(MISTAKES).index("lanes_without_barrier"), out)
     assert (out == 0).all()
 
 

@@ -4,6 +4,8 @@
 
 #include <type_traits>
 
+#include "access.h"
+
 inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
@@ -16,7 +18,8 @@ inline constexpr bool kWord = kOneOf<T, int, unsigned, unsigned long long>;
 
 // Replaces *at by change(*at); returns what was there.
 template <class T, class Change>
-T replace(T* at, Change change) {
+__attribute__((no_sanitize("thread"))) T replace(T* at, Change change) {
+  touch(at, sizeof(T), Access::atomic);
   T before, after;
   __atomic_load(at, &before, __ATOMIC_SEQ_CST);
   do {

@@ -37,6 +37,8 @@ std::string words(const Place& place) {
   return path.substr(path.rfind('/') + 1) + ":" + std::to_string(place.line());
 }
 
+bool same_text(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+
 struct Meeting {
   const char* name = nullptr;  // null: nobody is there
   Place place;
@@ -73,6 +75,7 @@ class Block {
   Fiber scheduler_;
   std::vector<unsigned char> shared_;
   size_t front_ = 0;
+  SharedAccesses accesses_;
   std::string fault_;
   std::mt19937_64 random_;
 };
@@ -106,6 +109,8 @@ void Block::prepare(const Launch& launch, uint64_t seed) {
     thread.number = i;
     thread.lane = i % kWarp;
     thread.warp = i / kWarp;
+    thread.stack = reinterpret_cast<uintptr_t>(stacks_->stack(i));
+    thread.accesses = &accesses_;
     thread.done = false;
     thread.waits_at = nullptr;
     thread.groups.assign(1, {});
@@ -124,6 +129,7 @@ void Block::prepare(const Launch& launch, uint64_t seed) {
     std::memcpy(shared_.data() + i, &kGuard, sizeof kGuard);
   }
   std::memset(shared(), kPoison, launch.shared_bytes);
+  accesses_.begin(shared(), launch.shared_bytes, kGuardBytes, launch.threads / kWarp);
 }
 
 void Block::run(const Launch& launch, const Index& index, uint64_t seed) {
@@ -217,6 +223,11 @@ void Block::meet(Meeting& meeting, int expected, int slot, void* operand, Act ac
   if (act != nullptr) {
     act(meeting.operands.data(), static_cast<int>(meeting.operands.size()));
   }
+  if (&meeting == &everyone_) {
+    accesses_.pass_barrier();
+  } else if (act == nullptr && meeting.mask == kAllLanes) {  // __syncwarp: shuffles order nothing
+    accesses_.pass_warp_barrier(running->warp);
+  }
   for (Thread* thread : meeting.waiting) {
     thread->waits_at = nullptr;
     ready_.push_back(thread);
@@ -235,8 +246,8 @@ void join(Block& block, Meeting& meeting, const char* name, uint32_t mask, const
     meeting.operands.assign(operands, nullptr);
     return;
   }
-  if (std::strcmp(meeting.name, name) != 0 || meeting.place.line() != place.line() ||
-      std::strcmp(meeting.place.file_name(), place.file_name()) != 0 || meeting.mask != mask) {
+  if (!same_text(meeting.name, name) || meeting.place.line() != place.line() ||
+      !same_text(meeting.place.file_name(), place.file_name()) || meeting.mask != mask) {
     std::string sentence = std::string("came to ") + name + " (" + words(place) + "), but thread " +
                            std::to_string(meeting.waiting.front()->number) + " waits at " +
                            meeting.name + " (" + words(meeting.place) + ")";

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "access.h"
 #include "fiber.h"
 
 namespace tamis::emulation {
@@ -25,6 +26,7 @@ struct Settings {
   int sms = 4;
   int sum_order = 0;      // of the products of an mma, see warp.h
   bool truncate = false;  // sums of an mma are rounded towards zero
+  bool races = true;      // a race in shared memory is a fault
 };
 Settings& settings();
 
@@ -49,6 +51,8 @@ struct Thread {
   Index index;
   Fiber fiber;
   int number = 0, lane = 0, warp = 0;
+  uintptr_t stack = 0;
+  SharedAccesses* accesses = nullptr;
   bool done = false;
   const char* waits_at = nullptr;  // what it waits for, null while it can go on
   Place place;

@@ -4,7 +4,7 @@
 
 extern "C" TAMIS_EXPORT const char* emulation_configure(int64_t seed, int64_t host_threads,
                                                         int64_t sms, int64_t sum_order,
-                                                        int64_t truncate) {
+                                                        int64_t truncate, int64_t races) {
   return tamis::emulation::guarded([&] {
     auto& settings = tamis::emulation::settings();
     settings.seed = static_cast<uint64_t>(seed);
@@ -12,5 +12,13 @@ extern "C" TAMIS_EXPORT const char* emulation_configure(int64_t seed, int64_t ho
     settings.sms = static_cast<int>(sms);
     settings.sum_order = static_cast<int>(sum_order);
     settings.truncate = truncate != 0;
+    settings.races = races != 0;
   });
+}
+extern "C" TAMIS_EXPORT const char* emulation_add_memory(const void* begin, int64_t bytes) {
+  return tamis::emulation::guarded(
+      [&] { tamis::emulation::add_memory(begin, static_cast<size_t>(bytes)); });
+}
+extern "C" TAMIS_EXPORT const char* emulation_forget_memory() {
+  return tamis::emulation::guarded(tamis::emulation::forget_memory);
 }

@@ -147,10 +147,62 @@ enum Mistake {
   misaligned_vector,
   past_shared,
   before_shared,
+  copied_past_shared,
   past_register_array,
+  past_array,
+  before_array,
   overflow,
+  written_then_read,
+  read_then_written,
+  counted_by_hand,
+  counted_and_read,
+  lanes_without_barrier,
+  shuffle_as_barrier,
+  copy_without_barrier,
   not_a_mistake,
 };
+
+// x: [16 bytes]; shared: [256]
+__device__ void race(int mistake, const uint32_t* x, unsigned char* shared) {
+  const int i = static_cast<int>(threadIdx.x);
+  auto* counter = reinterpret_cast<int*>(shared);
+  switch (mistake) {
+    case written_then_read:
+      shared[i] = 1;
+      shared[128 + i] = shared[(i + 32) % 64];
+      break;
+    case read_then_written:
+      shared[i] = 1;
+      __syncthreads();
+      if (i < 32) shared[128 + i] = shared[32 + i];
+      if (i >= 32) shared[i] = 2;
+      break;
+    case counted_by_hand:
+      *counter = *counter + 1;
+      break;
+    case counted_and_read:
+      atomicAdd(counter, 1);
+      shared[128 + i] = static_cast<unsigned char>(*counter);
+      break;
+    case lanes_without_barrier:
+      shared[i] = 1;
+      shared[128 + i] = shared[i ^ 1];
+      break;
+    case shuffle_as_barrier:
+      shared[i] = 1;
+      __shfl_sync(~0u, i, 0);
+      shared[128 + i] = shared[i ^ 1];
+      break;
+    case copy_without_barrier:
+      if (i < 2) cp_async_16(shared + 16 * i, x);
+      cp_async_commit();
+      cp_async_wait<0>();
+      if (i < 2) shared[128 + i] = shared[16 - 16 * i];
+      break;
+    default:
+      break;
+  }
+}
 
 __global__ void err(int mistake, int zero, uint32_t* out) {
   const int i = static_cast<int>(threadIdx.x);
@@ -201,6 +253,15 @@ __global__ void err(int mistake, int zero, uint32_t* out) {
     case before_shared:
       if (i == 0) shared[zero - 4] = 255;
       break;
+    case copied_past_shared:
+      if (i == 0) std::memset(shared + 250, 0, static_cast<size_t>(zero + 7));
+      break;
+    case past_array:
+      r[0] = out[zero + 64];
+      break;
+    case before_array:
+      out[zero - 1] = 0;
+      break;
     case past_register_array:
       r[zero + 4] = 1;
       break;
@@ -208,10 +269,31 @@ __global__ void err(int mistake, int zero, uint32_t* out) {
       r[0] = static_cast<uint32_t>(0x7fffffff + i + zero);
       break;
     default:
+      race(mistake, out, shared);
       break;
   }
   __syncthreads();
   out[i] = r[0];
+}
+
+// Sharing that barriers allow: every byte by every thread of a warp, then of the block, in turns.
+__global__ void share(int* out) {
+  const int i = static_cast<int>(threadIdx.x), lane = i % 32;
+  auto* values = reinterpret_cast<int*>(shared_memory());
+  values[i] = i;
+  __syncwarp();
+  int sum = values[i ^ 1] + values[i - lane];
+  __syncwarp();
+  values[i ^ 2] = sum;
+  __syncthreads();
+  sum = values[0] + values[(i + 40) % 64];
+  __syncthreads();
+  if (i == 0) values[0] = 0;
+  __syncthreads();
+  atomicAdd(&values[0], sum);
+  atomicMax(&values[1], sum);
+  __syncthreads();
+  out[i] = values[0];
 }
 
 __global__ void nothing() {}
@@ -240,7 +322,8 @@ TAMIS_EXPORT const char* try_count(int64_t x, int64_t y, int64_t z, uint64_t* to
 }
 TAMIS_EXPORT const char* try_multiply_tile(const uint16_t* a, const uint16_t* b, float* c,
                                            int64_t steps) {
-  return guarded([&] { launch(multiply_tile, Grid{}, 32, 1024, Stream{}, a, b, c, steps); });
+  return guarded(
+      [&] { launch(multiply_tile, Grid{}, 32, 1024, Stream{}, a, b, c, static_cast<int>(steps)); });
 }
 TAMIS_EXPORT const char* try_multiply_fragments(const uint32_t* a, const uint32_t* b, float* d) {
   return guarded([&] { launch(multiply_fragments, Grid{}, 32, 0, Stream{}, a, b, d); });
@@ -252,10 +335,16 @@ TAMIS_EXPORT const char* try_load_matrices(const uint16_t* matrices, uint32_t* s
 }
 TAMIS_EXPORT const char* try_copy_late(const uint16_t* x, int64_t bytes, uint16_t* early,
                                        uint16_t* late) {
-  return guarded([&] { launch(copy_late, Grid{}, 32, 1024, Stream{}, x, bytes, early, late); });
+  return guarded([&] {
+    launch(copy_late, Grid{}, 32, 1024, Stream{}, x, static_cast<int>(bytes), early, late);
+  });
 }
 TAMIS_EXPORT const char* try_mistake(int64_t mistake, uint32_t* out) {
-  return guarded([&] { launch(err, Grid{}, 64, 256, Stream{}, mistake, 0, out); });
+  return guarded(
+      [&] { launch(err, Grid{}, 64, 256, Stream{}, static_cast<int>(mistake), 0, out); });
+}
+TAMIS_EXPORT const char* try_share(int32_t* out) {
+  return guarded([&] { launch(share, Grid{}, 64, 256, Stream{}, out); });
 }
 TAMIS_EXPORT const char* try_launch(int64_t blocks, int64_t threads, int64_t shared_bytes) {
   return guarded([&] {

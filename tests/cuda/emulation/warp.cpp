@@ -102,10 +102,25 @@ const float* half_table() {
   return table.data();
 }
 
-void multiply_matrices(void* const* operands, int) {
+// d += a b to the model of Settings. a: [16 x 16], b: [16 x 8], d: [16 x 8]
+void multiply(const float (&a)[16][16], const float (&b)[16][8], float (&d)[16][8]) {
   const Settings& model = settings();
+  const bool plain = model.sum_order == 0 && !model.truncate;  // the same, but vectors of columns
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; plain && k < 16; ++k) {
+      for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    }
+    for (int column = 0; !plain && column < 8; ++column) {
+      float products[16];
+      for (int k = 0; k < 16; ++k) products[k] = a[row][k] * b[k][column];  // exact
+      d[row][column] = sum_products(d[row][column], products, model);
+    }
+  }
+}
+
+void multiply_fragments(void* const* operands, int) {
   const float* wide = half_table();
-  float a[16][16], b[8][16];
+  float a[16][16], b[16][8], d[16][8];
   for (int lane = 0; lane < kWarp; ++lane) {
     const int g = lane / 4, t = lane % 4;
     const auto& own = *static_cast<const Fragments*>(operands[lane]);
@@ -115,25 +130,26 @@ void multiply_matrices(void* const* operands, int) {
       a[g + 8][k] = wide[own.a[1] >> shift & 0xffff];
       a[g][k + 8] = wide[own.a[2] >> shift & 0xffff];
       a[g + 8][k + 8] = wide[own.a[3] >> shift & 0xffff];
-      b[g][k] = wide[own.b[0] >> shift & 0xffff];
-      b[g][k + 8] = wide[own.b[1] >> shift & 0xffff];
+      b[k][g] = wide[own.b[0] >> shift & 0xffff];
+      b[k + 8][g] = wide[own.b[1] >> shift & 0xffff];
+      d[g][k] = own.d[i];
+      d[g + 8][k] = own.d[i + 2];
     }
   }
+  multiply(a, b, d);
   for (int lane = 0; lane < kWarp; ++lane) {
     const int g = lane / 4, t = lane % 4;
-    float* d = static_cast<const Fragments*>(operands[lane])->d;
-    for (int i = 0; i < 4; ++i) {
-      const float* row = a[i < 2 ? g : g + 8];
-      const float* column = b[2 * t + i % 2];
-      float products[16];
-      for (int k = 0; k < 16; ++k) products[k] = row[k] * column[k];  // exact
-      d[i] = sum_products(d[i], products, model);
+    const auto& own = *static_cast<const Fragments*>(operands[lane]);
+    for (int i = 0; i < 2; ++i) {
+      own.d[i] = d[g][2 * t + i];
+      own.d[i + 2] = d[g + 8][2 * t + i];
     }
   }
 }
 
 void land(const Transfer& transfer) {
   const auto bytes = static_cast<size_t>(transfer.bytes);
+  touch(transfer.to, 16, Access::write);
   if (bytes != 0) std::memcpy(transfer.to, transfer.from, bytes);
   std::memset(static_cast<char*>(transfer.to) + bytes, 0, 16 - bytes);
 }
@@ -142,19 +158,21 @@ void land(const Transfer& transfer) {
 
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, Place place) {
   check_shared(row, 16, "ldmatrix", place);
+  touch(row, 16, Access::read);
   RowOfMatrix mine{row, r};
   meet_warp("ldmatrix", kAllLanes, &mine, load_matrices<false>, place);
 }
 
 void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, Place place) {
   check_shared(row, 16, "ldmatrix", place);
+  touch(row, 16, Access::read);
   RowOfMatrix mine{row, r};
   meet_warp("ldmatrix.trans", kAllLanes, &mine, load_matrices<true>, place);
 }
 
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Place place) {
   Fragments mine{d, a, {b0, b1}};
-  meet_warp("mma", kAllLanes, &mine, multiply_matrices, place);
+  meet_warp("mma", kAllLanes, &mine, multiply_fragments, place);
 }
 
 void cp_async_16(void* shared, const void* global, int bytes, Place place) {
@@ -163,6 +181,8 @@ void cp_async_16(void* shared, const void* global, int bytes, Place place) {
     fail("gave cp.async a misaligned address of device memory", place);
   }
   if (bytes < 0 || bytes > 16) fail("gave cp.async a size that is not 0 to 16", place);
+  touch(shared, 16, Access::write);
+  if (bytes != 0) touch(global, static_cast<size_t>(bytes), Access::read);
   std::memset(shared, 0xff, 16);
   running->groups.back().push_back({shared, global, bytes});
 }

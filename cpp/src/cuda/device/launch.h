@@ -32,10 +32,10 @@ struct Grid {
 };
 
 // Starts a kernel of grid.x * grid.y * grid.z blocks, none where that is 0. threads: a multiple of
-// 32. shared_bytes: the size of shared_memory(). Arguments are converted to the kernel's types.
+// 32. shared_bytes: the size of shared_memory(). Arguments are as wide as the kernel's.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), Grid grid, int threads, size_t shared_bytes,
-            Stream stream, const Arguments&... arguments) {
+            Stream stream, Arguments... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument per parameter");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (grid.x < 0 || grid.y < 0 || grid.z < 0 || grid.x > kMostBlocksX || grid.y > kMostBlocksYZ ||
@@ -49,7 +49,7 @@ void launch(void (*kernel)(Parameters...), Grid grid, int threads, size_t shared
                                static_cast<int>(shared_bytes)),
           "grant a kernel its shared memory");
   }
-  std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
+  std::tuple<Parameters...> values{Parameters{arguments}...};  // braces: nothing is narrowed
   const auto start = [&](auto&... value) {
     void* pointers[] = {&value..., nullptr};
     return cudaLaunchKernel(kernel,
