@@ -103,6 +103,21 @@ def test_frozen_rows_say_what_they_are(tmp_path: Path) -> None:
     assert open_frozen("image", tmp_path, pool=str(folder)).origin == origin
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_is_another_model(precision: str, tmp_path: Path) -> None:
+    rows = {"image": cut(tangents())}
+    told = {"": ENCODER, "whole": ENCODER | {"precision": "fp32"}}
+    told["half"] = ENCODER | {"precision": precision}
+    spaces = {}
+    for name, encoder in told.items():
+        write_step(tmp_path / f"embeddings/x{name}", encoder, rows)
+        spaces[name] = open_points("image", tmp_path, step=f"x{name}").space
+    assert spaces["whole"] == spaces[""] and spaces["whole"].model == ENCODER["weights"]
+    assert spaces["half"].model == f"{ENCODER['weights']}:{precision}"
+    with pytest.raises(PoolError, match=f"different spaces: model .* and .*:{precision}; take"):
+        spaces["whole"].require_same(spaces["half"], "the images", "the reference")
+
+
 def test_a_step_that_is_not_there_or_has_not_ended(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a tamis run"):
         open_points("image", tmp_path, step="x")

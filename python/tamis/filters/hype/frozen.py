@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,3 +82,18 @@ def encoder_of(pool: Pool) -> dict[str, Any] | None:
     except RunError:
         return None  # somebody else's file of that name
     return dict(encoder) if isinstance(encoder, dict) else None
+
+
+def model_of(encoder: Mapping[str, Any]) -> str | None:
+    """Return what the rows of an embed step were made by: its weights, and how they were rounded.
+
+    Half precision makes another model of a network than float32, whose weights stand alone.
+
+    Example:
+        >>> model_of({"weights": "ab12", "precision": "fp32"})
+        'ab12'
+        >>> model_of({"weights": "ab12", "precision": "fp16"})
+        'ab12:fp16'
+    """
+    weights, precision = encoder.get("weights"), encoder.get("precision", "fp32")
+    return weights if weights is None or precision == "fp32" else f"{weights}:{precision}"

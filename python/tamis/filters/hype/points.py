@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.data.samples.source import Side
-from tamis.filters.hype.frozen import encoder_of, frozen_of
+from tamis.filters.hype.frozen import encoder_of, frozen_of, model_of
 from tamis.filters.hype.space import Space
 from tamis.kernels.lorentz_rows import STATES, Kind, marked, radii
 from tamis.run.quarantine import reasons_of
@@ -235,8 +235,7 @@ def open_points(
             )
         space = Space(opened.dim, curvature, kind, model)
     elif encoder is not None and encoder.get("curvature") is not None:
-        made_by = encoder.get("weights")
-        space = Space(opened.dim, encoder["curvature"], model=made_by)
+        space = Space(opened.dim, encoder["curvature"], model=model_of(encoder))
     else:
         raise ValueError(
             f"expected an adapter (--adapter) or the curvature (--curvature) for the {side} rows "
