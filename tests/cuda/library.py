@@ -22,7 +22,6 @@ EMULATION = Path(__file__).with_name("emulation")
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 FLAGS = [
     *("-std=c++20", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-DTAMIS_EMULATION"),
-    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
     *(f"-I{EMULATION}", f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cpp/src'}"),
 ]
 # Answered by emulation/sanitizer.cpp and access.cpp: the sanitizers' own libraries are not linked.

@@ -42,6 +42,7 @@ MISTAKES = {
     "lanes_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
     "shuffle_as_barrier": f"read {RACE} wrote",
     "copy_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
+    "endless": "accesses and met nobody",
 }
 
 

@@ -33,8 +33,8 @@ std::string words(const Index& i) {
 }
 
 std::string words(const Place& place) {
-  const std::string path = place.file_name();
-  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(place.line());
+  const std::string path = place.file;
+  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(place.line);
 }
 
 bool same_text(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
@@ -112,6 +112,7 @@ void Block::prepare(const Launch& launch, uint64_t seed) {
     thread.stack = reinterpret_cast<uintptr_t>(stacks_->stack(i));
     thread.accesses = &accesses_;
     thread.done = false;
+    thread.steps = 0;
     thread.waits_at = nullptr;
     thread.groups.assign(1, {});
     thread.fiber.start(stacks_->stack(i), Stacks::kBytes, enter, &thread);
@@ -172,7 +173,7 @@ std::string Block::deadlock() const {
     if (of_warp && thread.warp != first.warp) continue;
     if (thread.done) {
       gone = gone == nullptr ? &thread : gone;
-    } else if (thread.waits_at == first.waits_at && thread.place.line() == first.place.line()) {
+    } else if (thread.waits_at == first.waits_at && thread.place.line == first.place.line) {
       ++waiting;
     } else {
       elsewhere = elsewhere == nullptr ? &thread : elsewhere;
@@ -211,6 +212,7 @@ void Block::fail(const std::string& sentence) {
 
 // The running thread arrives; it returns once all of the expected ones have.
 void Block::meet(Meeting& meeting, int expected, int slot, void* operand, Act act) {
+  running->steps = 0;
   meeting.operands[static_cast<size_t>(slot)] = operand;
   if (++meeting.arrived < expected) {
     Thread& self = *running;
@@ -246,8 +248,8 @@ void join(Block& block, Meeting& meeting, const char* name, uint32_t mask, const
     meeting.operands.assign(operands, nullptr);
     return;
   }
-  if (!same_text(meeting.name, name) || meeting.place.line() != place.line() ||
-      !same_text(meeting.place.file_name(), place.file_name()) || meeting.mask != mask) {
+  if (!same_text(meeting.name, name) || meeting.place.line != place.line ||
+      !same_text(meeting.place.file, place.file) || meeting.mask != mask) {
     std::string sentence = std::string("came to ") + name + " (" + words(place) + "), but thread " +
                            std::to_string(meeting.waiting.front()->number) + " waits at " +
                            meeting.name + " (" + words(meeting.place) + ")";

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,7 +14,16 @@
 
 namespace tamis::emulation {
 
-using Place = std::source_location;
+// Where a function was called from, as its last and default argument.
+struct Place {
+  const char* file = "";
+  int line = 0;
+
+  static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 inline constexpr int kWarp = 32;
 inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
@@ -54,6 +62,7 @@ struct Thread {
   uintptr_t stack = 0;
   SharedAccesses* accesses = nullptr;
   bool done = false;
+  int64_t steps = 0;               // accesses to memory since it met others
   const char* waits_at = nullptr;  // what it waits for, null while it can go on
   Place place;
   std::vector<std::vector<Transfer>> groups{1};  // of cp.async; the last one is open

@@ -159,6 +159,7 @@ enum Mistake {
   lanes_without_barrier,
   shuffle_as_barrier,
   copy_without_barrier,
+  endless,
   not_a_mistake,
 };
 
@@ -264,6 +265,10 @@ __global__ void err(int mistake, int zero, uint32_t* out) {
       break;
     case past_register_array:
       r[zero + 4] = 1;
+      break;
+    case endless:
+      while (*static_cast<volatile unsigned char*>(shared) == 255) {
+      }
       break;
     case overflow:
       r[0] = static_cast<uint32_t>(0x7fffffff + i + zero);

@@ -16,13 +16,13 @@
 
 namespace tamis::emulation {
 
-void ldmatrix_x4(uint32_t (&r)[4], const void* row, Place place = Place::current());
-void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, Place place = Place::current());
+void ldmatrix_x4(uint32_t (&r)[4], const void* row, Place place = Place::here());
+void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, Place place = Place::here());
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                  Place place = Place::current());
+                  Place place = Place::here());
 
 // The bytes arrive at the wait and not before; until then shared holds poison.
-void cp_async_16(void* shared, const void* global, int bytes = 16, Place place = Place::current());
+void cp_async_16(void* shared, const void* global, int bytes = 16, Place place = Place::here());
 void cp_async_commit();
 void cp_async_wait_pending(int pending);
 template <int kPending>
