@@ -55,7 +55,10 @@ def train_adapter(
     ] = USUAL.dim,
     epochs: Annotated[int, typer.Option(help="Passes over the pairs.")] = USUAL.epochs,
     batch_size: Annotated[
-        int, typer.Option(help="Pairs that are told from one another.")
+        int | None,
+        typer.Option(
+            help="Pairs that are told from one another; default: a sixteenth, from 32 to 512."
+        ),
     ] = USUAL.batch_size,
     lr: Annotated[float, typer.Option(help="Highest learning rate.")] = USUAL.lr,
     weight_decay: Annotated[float, typer.Option(help="Of the maps.")] = USUAL.weight_decay,

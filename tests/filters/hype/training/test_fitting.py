@@ -87,6 +87,23 @@ def test_the_file_says_what_it_was_trained_on() -> None:
     json.dumps(training, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("train_pairs", "batch"),
+    [(2, 2), (31, 31), (32, 32), (511, 32), (528, 33), (8191, 511), (8192, 512), (10**7, 512)],
+)
+def test_the_usual_batch(train_pairs: int, batch: int) -> None:
+    assert Options().batch_for(train_pairs) == batch
+    assert Options(batch_size=7).batch_for(train_pairs) == 7
+
+
+def test_the_usual_batch_is_used_and_told(trained: Trained) -> None:
+    usual = dataclasses.replace(SMALL, batch_size=None)
+    found = train(*learnable(), usual).adapter  # of 320 pairs
+    assert found.training["options"] == {**usual.recipe(), "batch_size": 32}
+    named = train(*learnable(), dataclasses.replace(SMALL, batch_size=32)).adapter
+    assert found.to_bytes() == named.to_bytes() != trained.adapter.to_bytes()
+
+
 def test_the_same_bits_for_any_number_of_threads(trained: Trained, pinned: Any) -> None:
     expected = trained.adapter.to_bytes()
     before = torch.get_num_threads()

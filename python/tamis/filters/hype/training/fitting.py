@@ -151,10 +151,11 @@ def prepare(
         found = families(pairs.images, pairs.texts, near=options.near, series=pairs.series)
         advance(len(pairs.rows))
     sides = split(found, pairs.rows, share=options.validation, seed=options.seed)
-    if options.batch_size > len(sides.train):
+    batch = options.batch_for(len(sides.train))
+    if batch > len(sides.train):
         raise ValueError(
             f"expected a batch of at most the {len(sides.train):,} training pairs, got "
-            f"{options.batch_size:,}; lower the batch size"
+            f"{batch:,}; lower the batch size"
         )
     return PreparedPairs(pairs, found, sides)
 
@@ -200,7 +201,7 @@ def train_pairs(
         or {side: {"embedding": None, "dim": dim, "encoder": None} for side, dim in dims.items()},
         training={
             "objective": "MERU (arXiv 2304.09172): contrastive and entailment loss",
-            "options": options.recipe(),
+            "options": {**options.recipe(), "batch_size": options.batch_for(len(sides.train))},
             "processor": chosen.recipe(),
             **summary,
         },

@@ -74,7 +74,8 @@ class Loop:
             betas=BETAS,
             foreach=False,
         )
-        self._steps_per_epoch = len(train) // options.batch_size
+        self._batch_size = options.batch_for(len(train))
+        self._steps_per_epoch = len(train) // self._batch_size
         self._step = 0
         self._sums = [0.0, 0.0]
         self.curves: list[dict[str, Any]] = []
@@ -154,7 +155,7 @@ class Loop:
 
     def _batches(self, epoch: int) -> Index:
         """The pairs of every step of an epoch, (steps, batch)."""
-        n, size = len(self._train), self._options.batch_size
+        n, size = len(self._train), self._batch_size
         counters = np.arange(n, dtype=np.int64) + epoch * n
         keys = sample.keys(self._options.seed, sample.EPOCH, counters)
         order = np.argsort(keys, kind="stable")[: self._steps_per_epoch * size]

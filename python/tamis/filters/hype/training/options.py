@@ -8,6 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 Keep: TypeAlias = Literal["best", "last"]
 LARGEST_DIM = 512
+USUAL_BATCHES = 16
+"""Of an epoch of few pairs; more pairs make larger batches, and then more of them."""
+SMALLEST_BATCH, LARGEST_BATCH = 32, 512
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Options:
         dim: of the tangent vectors; None takes that of the image embeddings, 512 at most.
         epochs: passes over the training pairs.
         batch_size: pairs that are told from one another; a rest that fills no batch waits for the
-            next epoch.
+            next epoch. None takes a sixteenth of the training pairs, but at least 32 (or all, where
+            there are fewer) and 512 at most.
         lr: the highest learning rate of AdamW (betas 0.9 and 0.98).
         weight_decay: of the maps.
         warmup: share of the steps in which the rate rises, before it falls as a cosine.
@@ -37,13 +41,13 @@ class Options:
         ValueError: a value that cannot be meant.
 
     Example:
-        >>> Options(epochs=3).dim_for(1280)
-        512
+        >>> Options(epochs=3).dim_for(1280), Options().batch_for(927), Options().batch_for(10**6)
+        (512, 57, 512)
     """
 
     dim: int | None = None
     epochs: int = 30
-    batch_size: int = 512
+    batch_size: int | None = None
     lr: float = 1e-3
     weight_decay: float = 0.2
     warmup: float = 0.1
@@ -89,6 +93,13 @@ class Options:
     def dim_for(self, image_dim: int) -> int:
         """Return the dimension of the tangent vectors."""
         return self.dim if self.dim is not None else min(LARGEST_DIM, image_dim)
+
+    def batch_for(self, train_pairs: int) -> int:
+        """Return the pairs of a batch."""
+        if self.batch_size is not None:
+            return self.batch_size
+        share = train_pairs // USUAL_BATCHES
+        return min(max(share, SMALLEST_BATCH), LARGEST_BATCH, train_pairs)
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, from 0, of `steps`."""
