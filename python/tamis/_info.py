@@ -34,7 +34,7 @@ EXTRAS = {
 
 
 def info() -> dict[str, Any]:
-    """Version, instruction sets, threads, optional packages, and why CUDA is absent.
+    """Version, instruction sets, threads, optional packages, and GPUs or why there are none.
 
     Example:
         >>> info()["cpu"]["levels"][0]
@@ -44,7 +44,7 @@ def info() -> dict[str, Any]:
         "version": version(),
         "python": platform.python_version(),
         "cpu": _native.facts(),
-        "cuda": {"available": False, "reason": _native.CUDA_ABSENT},
+        "cuda": _native.cuda_facts(),
         "extras": {
             package: importlib.util.find_spec(module) is not None
             for module, package in EXTRAS.items()

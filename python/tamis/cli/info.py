@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.table import Table
 def show_info(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show version, instruction sets, threads, optional packages, and why CUDA is absent.
+    """Show version, instruction sets, threads, optional packages, and GPUs or why there are none.
 
     [bold]Example[/bold]: tamis info
     """
@@ -30,7 +30,18 @@ def show_info(
     table.add_row("tamis", f"{facts['version']} on Python {facts['python']}")
     table.add_row("instructions", f"{cpu['level']} in use, of {', '.join(cpu['levels'])}")
     table.add_row("threads", str(cpu["threads"]))
-    table.add_row("CUDA", f"no: {facts['cuda']['reason']}")
+    table.add_row("CUDA", _cuda(facts["cuda"]))
     for package, present in facts["extras"].items():
         table.add_row(package, "present" if present else f"missing: pip install {package}")
     Console().print(table)
+
+
+def _cuda(facts: dict[str, Any]) -> str:
+    built = f"built for {', '.join(facts['architectures'])}"
+    if not facts["available"]:
+        return f"no: {facts['reason']}" + (f" ({built})" if facts["built"] else "")
+    lines = [f"{built}, driver for CUDA {facts['driver']}"]
+    for device in facts["devices"]:
+        state = f"no: {device['reason']}" if device["reason"] else f"{device['sms']} processors"
+        lines.append(f"cuda:{device['ordinal']}, capability {device['capability']}, {state}")
+    return "\n".join(lines)
