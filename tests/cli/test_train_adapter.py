@@ -9,6 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.cli.command import Outcome, argv, call, environment
 from tests.filters.hype.training.learnable import learnable, write_pool
@@ -52,6 +55,16 @@ def test_from_a_pool_to_an_adapter(pool: Path, tmp_path: Path) -> None:
     assert again.code == 0 and json.loads(again.out)["epoch"] == kept
     assert snapshot(tmp_path) == before
     assert train(pool, tmp_path, "--epochs", 5).told.endswith("or choose another --out")
+
+
+def test_embeddings_of_several_are_asked_for_by_its_own_options(tmp_path: Path) -> None:
+    images, texts = learnable(20)
+    np.savez(tmp_path / "0.npz", i=images, t=texts)
+    pq.write_table(pa.table({"key": [f"{row}" for row in range(20)]}), tmp_path / "0.parquet")
+    out = ["--out", tmp_path / "a.safetensors", "--ids", "key"]
+    done = call("train-adapter", tmp_path / "run", "--pool", tmp_path, *out)
+    assert done.code == 2 and "has several arrays: i, t; choose one" in done.told
+    assert "--image-embedding and --text-embedding" in done.told
 
 
 def test_the_usual_values_are_those_of_the_library() -> None:
@@ -105,6 +118,7 @@ def test_an_interrupted_training_goes_on(pool: Path, tmp_path: Path) -> None:
         (["--memory", 1e-6], "raise --memory, or sample --rows"),
         (["--series", "colour"], "colour"),
         (["--embeddings", "demo"], "expected either --embeddings or --image-embedding"),
+        (["--text-embeddings", "demo"], "expected either --text-embeddings or --text-embedding"),
         (["--text-embedding", "other"], "other"),
         (["--validation", 0.001], "the validation would be empty"),
     ],

@@ -129,6 +129,8 @@ def train_adapter(
         raise typer.BadParameter(
             "expected either --embeddings or --image-embedding and --text-embedding"
         )
+    if text_embeddings is not None and text_embedding is not None:
+        raise typer.BadParameter("expected either --text-embeddings or --text-embedding")
     options = Options(
         dim=dim,
         epochs=epochs,

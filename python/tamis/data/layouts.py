@@ -269,8 +269,8 @@ def _embeddings(path: Place) -> NpyFile:
 def _only(names: list[str], several: str) -> str:
     if len(names) != 1:
         raise PoolError(
-            f"{several}: {', '.join(names) or '(none)'}; choose one (--embedding, or --image and "
-            "--text)"
+            f"{several}: {', '.join(names) or '(none)'}; choose one (--embedding; of two "
+            "sides --image and --text, or --image-embedding and --text-embedding)"
         )
     return names[0]
 
