@@ -77,10 +77,7 @@ def test_a_recipe_with_terms_of_its_own_steps(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         """
-        title = "HYPE with CLIP"
-        [score.clip]
-        image = "img"
-        text = "txt"
+        title = "HYPE with CLIP, which is made first wherever it stands"
         [score.hype]
         image = "img"
         text = "txt"
@@ -88,6 +85,9 @@ def test_a_recipe_with_terms_of_its_own_steps(tmp_path: Path) -> None:
         reference_rows = 50
         clip = "clip"
         weights = { clip = 0.5 }
+        [score.clip]
+        image = "img"
+        text = "txt"
         [select]
         expression = "top(hype, 0.25)"
         """,

@@ -46,9 +46,14 @@ class HypeOptions(Options):
         return {step for step in (self.embeddings, self.text_embeddings) if step is not None}
 
     @property
+    def reads_tables(self) -> bool:
+        """Terms of other methods may be in their tables."""
+        return self.clip is not None or self.imagenet is not None
+
+    @property
     def is_light(self) -> bool:
         """No reference is built and no table of an earlier step is looked for."""
-        return self.reference is not None and self.clip is None and self.imagenet is None
+        return self.reference is not None and not self.reads_tables
 
     def make(self, name: str, place: Place, progress: Progress) -> Scorer:
         """The scorer."""

@@ -63,11 +63,7 @@ def plan_steps(
         workers=workers,
     )
     steps: list[Step] = [Embed(title, step, place) for title, step in recipe.embed.items()]
-    for title, step in recipe.score.items():
-        scorer, options = _options(title, step)
-        _require_made(f"score.{title}", options.needs, recipe)
-        score = Score(title, scorer, options, place)
-        steps.append(IfInstalled(score) if step.optional else score)
+    steps += _scores(recipe, place)
     if recipe.dedup is not None:
         made = recipe.dedup.embeddings
         _require_made("dedup", set() if made is None else {made}, recipe)
@@ -119,6 +115,19 @@ def curate(
 def outlooks(steps: list[Step]) -> list[Outlook]:
     """What every step would do; nothing is written."""
     return [step.outlook() for step in steps]
+
+
+def _scores(recipe: CurateRecipe, place: Place) -> list[Step]:
+    """The `[score.NAME]` steps, those that read the tables of others last."""
+    early: list[Step] = []
+    late: list[Step] = []
+    for title, step in recipe.score.items():
+        scorer, options = _options(title, step)
+        _require_made(f"score.{title}", options.needs, recipe)
+        score = Score(title, scorer, options, place)
+        group = late if options.reads_tables else early
+        group.append(IfInstalled(score) if step.optional else score)
+    return early + late
 
 
 def _options(title: str, step: ScoreStep) -> tuple[str, Options]:

@@ -24,6 +24,11 @@ class Options(BaseModel):
         return set()
 
     @property
+    def reads_tables(self) -> bool:
+        """Whether columns of other score steps are looked for: it comes after those that do not."""
+        return False
+
+    @property
     def is_light(self) -> bool:
         """Whether the scorer is made from headers alone, so that a plan may make it."""
         return True
