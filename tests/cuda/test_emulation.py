@@ -266,17 +266,21 @@ def test_doubles_narrow_once_to_the_nearest(library: Library) -> None:
 
 
 @pytest.mark.parametrize("dim", [1, 7, 8, 9, 100, 1000])
-def test_exact_operations_round_once(library: Library, dim: int) -> None:
-    x = np.random.default_rng(dim).standard_normal(dim)
-    norms, unit = np.empty(2), np.empty(dim)
-    library.call("try_exact", x, dim, norms, unit)
-    sums = [0.0] * 8
-    for i, value in enumerate(x.tolist()):
-        sums[i % 8] = _rounded(Fraction(sums[i % 8]), _rounded(Fraction(value) ** 2))
-    low, high = (sums[0], sums[4], sums[2], sums[6]), (sums[1], sums[5], sums[3], sums[7])
-    square = sum(((s[0] + s[1]) + (s[2] + s[3]) for s in (low, high)), 0.0)
-    assert norms.tolist() == [square, math.sqrt(square)]
-    assert_same_bits(unit, x / math.sqrt(square))
+def test_exact_operations_round_once_in_order(library: Library, dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    for _ in range(20):
+        x = rng.standard_normal(dim)
+        norms, unit = np.empty(2), np.empty(dim)
+        library.call("try_exact", x, dim, norms, unit)
+        sums = [0.0] * 8
+        for i, value in enumerate(x.tolist()):
+            sums[i % 8] = _rounded(Fraction(sums[i % 8]), _rounded(Fraction(value) ** 2))
+        even, odd = (
+            (sums[0] + sums[4]) + (sums[2] + sums[6]),
+            (sums[1] + sums[5]) + (sums[3] + sums[7]),
+        )
+        assert norms.tolist() == [even + odd, math.sqrt(even + odd)]
+        assert_same_bits(unit, x / math.sqrt(even + odd))
 
 
 def _rounded(*terms: Fraction | float) -> float:

@@ -95,7 +95,7 @@ cudaError_t set_attribute(const void* kernel, cudaFuncAttribute, int value) {
 
 cudaError_t start(const Launch& launch, dim3 threads) {
   if (threads.x == 0 || threads.x > kMostThreads || threads.x % kWarp != 0 || threads.y != 1 ||
-      threads.z != 1) {
+      threads.z != 1 || launch.grid.x == 0 || launch.grid.y == 0 || launch.grid.z == 0) {
     return keep(cudaErrorInvalidConfiguration);
   }
   {
