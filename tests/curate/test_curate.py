@@ -45,6 +45,8 @@ def test_it_is_what_the_commands_do(demo: Path, tmp_path: Path) -> None:
     steps = [
         ["score", "clip", POOL, "--image", "lite0_minilm_img", "--text", "minilm_txt"]
         + ["--name", "demo_clip", "--out", run],
+        ["score", "hype", POOL, "--image", "lite0_img", "--text", "minilm_txt"]
+        + ["--adapter", "demo", "--out", run],
         ["dedup", POOL, "--embedding", "lite0_img", "--clusters", 16, "--probes", 2]
         + ["--keep", 0.7, "--out", run],
         ["select", run, "top(demo_clip, 0.75) within bottom(semdedup, 0.7)"]
@@ -64,7 +66,7 @@ def test_the_second_time_nothing_is_done_again(demo: Path, recipe_file: Path) ->
     outcome = call("curate", recipe_file, "--out", demo, "--json")
     assert outcome.code == 0
     summaries = json.loads(outcome.out)
-    assert list(summaries) == ["dedup", "score demo_clip", "select"]
+    assert list(summaries) == ["dedup", "score demo_clip", "score hype", "select"]
     assert summaries["select"]["kept"] == 540 and summaries["dedup"]["kept"] == 721
     assert content(demo) == whole
     assert {path: path.stat().st_mtime_ns for path in demo.rglob("*.parquet")} == before
@@ -73,12 +75,12 @@ def test_the_second_time_nothing_is_done_again(demo: Path, recipe_file: Path) ->
 def test_a_plan_writes_nothing(tmp_path: Path, demo: Path, recipe_file: Path) -> None:
     outcome = call("curate", recipe_file, "--out", tmp_path / "run", "--dry-run", "--json")
     plan = json.loads(outcome.out)
-    assert [step["step"] for step in plan] == ["score demo_clip", "dedup", "select"]
-    assert [step["rows"] for step in plan] == [1030] * 3
+    assert [step["step"] for step in plan] == ["score demo_clip", "score hype", "dedup", "select"]
+    assert [step["rows"] for step in plan] == [1030] * 4
     assert not any(step["complete"] or step["done"] for step in plan)
     assert not (tmp_path / "run").exists()
     plan = json.loads(call("curate", recipe_file, "--out", demo, "--dry-run", "--json").out)
-    assert [step["complete"] for step in plan] == [True, True, False]
+    assert [step["complete"] for step in plan] == [True, True, True, False]
     assert plan[0]["done"] == plan[0]["units"] == 2
 
 
