@@ -20,7 +20,6 @@ from tamis._native import cpu
 Values = npt.NDArray[Any]
 ELEMENTS = ("float16", "bfloat16", "float32", "float64")  # in the order of tamis::cuda::Element
 DIMS = (1, 2, 7, 8, 9, 31, 64, 100, 513)
-SEEDS = (0, 1, 2)
 
 
 def typed(values: Values, element: str) -> Values:
@@ -28,12 +27,17 @@ def typed(values: Values, element: str) -> Values:
         return values.astype(ml_dtypes.bfloat16 if element == "bfloat16" else element)
 
 
-def emulated(library: Library, x: Values, *, rows: bool = True) -> tuple[Values, Values]:
-    """Rows (left poisoned without `rows`) and states."""
-    # Aligned as one element is, not more.
-    memory = library.empty(x.size + 1, x.dtype)[1:].reshape(x.shape)
+def emulated(
+    library: Library, x: Values, *, rows: bool = True, shifts: tuple[int, int] = (0, 0)
+) -> tuple[Values, Values]:
+    """Rows (left poisoned without `rows`) and states.
+
+    shifts: how many elements the memory of x and of the rows is off its alignment.
+    """
+    memory = library.empty(x.size + shifts[0], x.dtype)[shifts[0] :].reshape(x.shape)
     memory[...] = x
-    out, state = library.empty(x.shape, np.uint16), library.empty(len(x), np.uint8)
+    out = library.empty(x.size + shifts[1], np.uint16)[shifts[1] :].reshape(x.shape)
+    state = library.empty(len(x), np.uint8)
     element = ELEMENTS.index(x.dtype.name)
     library.call("emulated_canonical", memory, element, *x.shape, out if rows else None, state)
     return out.copy(), state.copy()
@@ -84,10 +88,10 @@ def adversarial(d: int, element: str, seed: int) -> Values:
 def test_rows_of_every_kind(library: Library, d: int, element: str) -> None:
     hashes = set()
     x = adversarial(d, element, d)
-    for seed in SEEDS:
-        with library.configured(seed=seed, host_threads=1 + seed):
-            actual = emulated(library, x)
-        assert_same_bits(actual, expected(x), (d, element, seed))
+    for seed, shifts in enumerate(((0, 0), (1, 0), (0, 1), (8, 8))):
+        with library.configured(seed=seed, host_threads=1 + seed % 3):
+            actual = emulated(library, x, shifts=shifts)
+        assert_same_bits(actual, expected(x), (d, element, seed, shifts))
         hashes.add(sha256(*actual))
         library.forget()
     assert len(hashes) == 1
@@ -97,21 +101,34 @@ def test_rows_of_every_kind(library: Library, d: int, element: str) -> None:
 
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_any_number_of_rows(library: Library, element: str) -> None:
-    x = adversarial(7, element, 0)
-    x = np.concatenate([x] * (1 + 400 // len(x)))
-    for n in (0, 1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 255, 256, 257, 400):
-        assert_same_bits(emulated(library, x[:n]), expected(x[:n]), n)
-        library.forget()
+    for d in (7, 8):
+        x = adversarial(d, element, 0)
+        x = np.concatenate([x] * (1 + 400 // len(x)))
+        for n in (0, 1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 255, 256, 257, 400):
+            assert_same_bits(emulated(library, x[:n]), expected(x[:n]), (d, n))
+            library.forget()
+
+
+@pytest.mark.parametrize("d", DIMS)
+def test_unit_rows_are_taken_as_they_are(library: Library, d: int) -> None:
+    x = np.concatenate([generate(5, d, d) for generate in cases.FAMILIES.values()])
+    for n in (1, 3, len(x)):
+        for shifts in ((0, 0), (1, 0), (0, 1)):
+            rows, state = emulated(library, x[:n], shifts=shifts)
+            assert_same_bits(rows, x[:n].view(np.uint16), (n, shifts))
+            assert not state.any()
+        rows, state = emulated(library, x[:n], rows=False)
+        assert (rows == 0xFFFF).all() and not state.any()
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_a_bad_row_touches_no_other(library: Library, element: str) -> None:
-    x = typed(np.random.default_rng(0).standard_normal((40, 9)), element)
+    x = typed(cases.unit_rows(40, 16).astype(np.float64), element)
     clean = emulated(library, x)[0]
     for row in (0, 3, 4, 31, 32, 39):
         for value in (np.nan, np.inf, 0.0):
             spoilt = x.copy()
-            spoilt[row, slice(None) if value == 0 else 8] = value
+            spoilt[row, slice(None) if value == 0 else 13] = value
             wanted = clean.copy()
             wanted[row] = 0
             rows, state = emulated(library, spoilt)

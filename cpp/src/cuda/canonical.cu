@@ -93,13 +93,43 @@ __device__ bool is_half_row(const T* x, int64_t dim) {
   return all_of_row(half);
 }
 
-template <class T>
+// The common case, at the speed of memory: whether the warp's rows are unit float16 rows, taken as
+// they are. Such an |x|^2 is exact in any order, and rounding takes no other sum there.
+__device__ bool take_unit_rows(const Half* x, bool inside, int64_t dim, uint16_t* out) {
+  const int64_t end = inside ? dim : 0;
+  const int64_t begin = int64_t{lane_of_row()} * kWide, step = kRowLanes * kWide;
+  double square = 0;
+#pragma unroll 4
+  for (int64_t i = begin; i < end; i += step) {
+    const auto values = *reinterpret_cast<const Halves<kWide>*>(x + i);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) square = add_square(square, half_to_double(values.value[j]));
+  }
+  const bool unit = near_one(combine_lanes(square));
+  if (!__all_sync(kWholeWarp, unit || !inside)) return false;
+  if (out == nullptr) return true;
+#pragma unroll 4
+  for (int64_t i = begin; i < end; i += step) {
+    *reinterpret_cast<Halves<kWide>*>(out + i) = *reinterpret_cast<const Halves<kWide>*>(x + i);
+  }
+  return true;
+}
+
+// kWideHalves: float16 rows that can be read and written kWide at a time.
+template <class T, bool kWideHalves>
 __global__ void __launch_bounds__(kRowThreads)
     canonical_rows(const T* x, int64_t n_rows, int64_t dim, uint16_t* rows, uint8_t* state) {
   const int64_t row = row_of_lane();
   const bool inside = row < n_rows;
   const int64_t width = inside ? dim : 0;
   const T* own = x + (inside ? row * dim : 0);
+  uint16_t* out = rows == nullptr || !inside ? nullptr : rows + row * dim;
+  if constexpr (kWideHalves) {
+    if (take_unit_rows(own, inside, dim, out)) {
+      if (inside && lane_of_row() == 0) state[row] = static_cast<uint8_t>(RowState::as_is);
+      return;
+    }
+  }
 
   double square = norm_squared(width, [&](int64_t i) { return widened(own[i]); });
   RowState found = RowState::rounded;
@@ -123,10 +153,8 @@ __global__ void __launch_bounds__(kRowThreads)
     if (unit && as_is) found = RowState::as_is;
   }
 
-  if (!inside) return;
-  if (lane_of_row() == 0) state[row] = static_cast<uint8_t>(found);
-  if (rows == nullptr) return;
-  uint16_t* out = rows + row * dim;
+  if (inside && lane_of_row() == 0) state[row] = static_cast<uint8_t>(found);
+  if (out == nullptr) return;
   const double norm = square_root(square);
   const bool bad = found == RowState::zero || found == RowState::not_finite;
 #pragma unroll 4
@@ -147,11 +175,11 @@ __global__ void __launch_bounds__(kRowThreads)
   if (row < n_rows && lane_of_row() == 0) squares[row] = square;
 }
 
-template <class T>
+template <class T, bool kWideHalves = false>
 void launch_rows(const void* x, int64_t n_rows, int64_t dim, uint16_t* rows, uint8_t* state,
                  Stream stream) {
-  launch(canonical_rows<T>, Grid{blocks_of(n_rows, kRowsPerBlock)}, kRowThreads, 0, stream,
-         static_cast<const T*>(x), n_rows, dim, rows, state);
+  launch(canonical_rows<T, kWideHalves>, Grid{blocks_of(n_rows, kRowsPerBlock)}, kRowThreads, 0,
+         stream, static_cast<const T*>(x), n_rows, dim, rows, state);
 }
 
 }  // namespace
@@ -160,6 +188,10 @@ void canonical(const void* x, Element element, int64_t n_rows, int64_t dim, uint
                uint8_t* state, Stream stream) {
   switch (element) {
     case Element::half:
+      if (can_read_wide({static_cast<const uint16_t*>(x), n_rows, dim}) &&
+          can_read_wide({rows, n_rows, dim})) {
+        return launch_rows<Half, true>(x, n_rows, dim, rows, state, stream);
+      }
       return launch_rows<Half>(x, n_rows, dim, rows, state, stream);
     case Element::bfloat16:
       return launch_rows<Bfloat16>(x, n_rows, dim, rows, state, stream);

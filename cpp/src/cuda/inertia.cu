@@ -7,7 +7,7 @@
 namespace tamis::cuda {
 namespace {
 
-constexpr int64_t kMostBlocks = 2048;  // each warp ends with atomics on the same word
+constexpr int64_t kMostBlocks = 1024;  // each warp ends with atomics on the same word
 
 using Word = unsigned long long;
 using Units = unsigned __int128;  // of 2^-48
