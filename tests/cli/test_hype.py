@@ -188,6 +188,21 @@ def test_one_column_is_not_both_sides(tmp_path: Path) -> None:
     assert not (tmp_path / "run/reference.safetensors").exists()
 
 
+def test_one_side_alone_needs_the_other_only_to_build_a_reference(
+    pool: Path, tmp_path: Path
+) -> None:
+    given = ("score", "hype", pool, "--curvature", "0.5", "--model", "m", "--only", "image")
+    outcome = call(*given, "--image", "img", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    needed = "to build a reference both sides are needed (--reference names one), but "
+    assert needed in outcome.told and "several arrays" in outcome.told
+    wrong = call(*given, "--image", "nothing", "--out", tmp_path / "run")
+    assert wrong.code == 2 and "'nothing'" in wrong.told and needed not in wrong.told
+    assert score(pool, tmp_path / "both", *FEW, "--quiet").code == 0
+    named = ("--reference", tmp_path / "both/reference.safetensors")
+    assert call(*given, "--image", "img", *named, "--out", tmp_path / "run").code == 0
+
+
 def test_a_reference_of_another_model_or_size(pool: Path, tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other"
     assert score(pool, run, *FEW, "--quiet").code == 0

@@ -52,7 +52,8 @@ class Hype(Scorer):
         images: points of the images; None to score texts alone.
         texts: points of the texts; None to score images alone.
         reference: what they are measured against; it may hold rows of the same pool.
-        mode: "stable", or "paper" for the published formulas in the precision of the rows.
+        mode: "stable", or "paper" for the published formulas in the precision of the rows, whose
+            last bits follow the number of threads of NumPy's BLAS (OPENBLAS_NUM_THREADS).
         min_radius: K of the half-aperture.
         clamp: take the mean of max(e, 0) instead of the energies e as they are.
         weights: of the terms, by name; 1 where none is given.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tamis.errors import PoolError, RunError
 from tamis.filters.hype.reference import FILE
 from tamis.filters.hype.reference_build import reference_of_run
 from tamis.filters.hype.reference_file import open_reference
@@ -75,7 +76,7 @@ def open_hype(
     check_weights(weights, terms_of([only] if only else ["image", "text"], names))
 
     made = reference is None and not (run / FILE).exists()
-    images, texts = sides(only=None if made else only)
+    images, texts = _both(sides, only) if made and only else sides(only=only)
     given = _given(names, images or texts, lambda: tables_beside(run, name, metadata(), scores))
     if reference is None:
         against = reference_of_run(run, images, texts, reference_rows, reference_seed, pool=pool)
@@ -92,6 +93,17 @@ def open_hype(
         given=given,
         name=name,
     )
+
+
+def _both(sides: Callable[..., Sides], only: Only) -> Sides:
+    """Open the side that is scored, and the other, which only a reference to be built needs."""
+    sides(only=only)  # what is wrong with it is told as that
+    try:
+        return sides(only=None)
+    except (PoolError, RunError, ValueError) as error:
+        raise PoolError(
+            f"to build a reference both sides are needed (--reference names one), but {error}"
+        ) from error
 
 
 def _given(

@@ -35,7 +35,8 @@ class Measure:
 
     Attributes:
         reference: the points measured against.
-        mode: "stable", or "paper" for the published formulas in the precision of the rows.
+        mode: "stable", or "paper" for the published formulas in the precision of the rows; their
+            products are NumPy's, whose last bits follow the number of threads of its BLAS.
         min_radius: K of the half-aperture.
         clamp: take the mean of max(e, 0) instead of e.
 

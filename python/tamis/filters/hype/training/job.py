@@ -4,7 +4,7 @@
 
     checkpoint.safetensors     where the training stands, while it does
     curves.json                one record per epoch
-    curves.parquet             the same as columns
+    curves.parquet             the same as columns, from epoch 1 on
     train_rows.npy             int64, the pool's rows that were learned from
     validation_rows.npy        and those that were measured
     adapter.safetensors        the adapter
