@@ -1,0 +1,243 @@
+#include <algorithm>
+
+#include "cuda/device/collect.h"
+#include "cuda/device/dot.h"
+#include "cuda/device/exact.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/mainloop.h"
+#include "cuda/device/shortlist.h"
+#include "cuda/pack.h"
+#include "cuda/splits.h"
+#include "tamis/cuda/kmeans.h"
+
+namespace tamis::cuda {
+namespace {
+
+constexpr int kBlocksPerSm = 2;  // of the matrix pass
+constexpr int64_t kWaves = 16;  // rows at once: full waves of blocks, so that none idles at the end
+constexpr int kWarps = kBlockThreads / 32;
+
+// |c|^2 / 2 of the centroids, for euclidean; null for dot.
+struct Penalty {
+  double* exact = nullptr;  // [n_clusters]
+  float* bias = nullptr;    // [n_clusters] its negative, rounded
+};
+
+// Rows with too many candidates, in any order.
+struct Rescans {
+  unsigned long long* count = nullptr;
+  int32_t* row = nullptr;  // [n_rows]
+};
+
+// A warp for each centroid.
+__global__ void __launch_bounds__(kBlockThreads) penalize(HalfRows centroids, Penalty penalty) {
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
+  int64_t c = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  for (; c < centroids.n_rows; c += stride) {
+    const uint16_t* centroid = centroids.data + c * centroids.dim;
+    const double half = multiply(warp_dot(centroid, centroid, centroids.dim), 0.5);
+    if (threadIdx.x % 32 == 0) {
+      penalty.exact[c] = half;
+      penalty.bias[c] = static_cast<float>(-half);
+    }
+  }
+}
+
+struct MatrixShared {
+  Stages stages;
+  Lists lists;
+};
+
+// blockIdx.x: 128 rows; blockIdx.y: a split of the columns.
+template <Metric kMetric>
+__global__ void __launch_bounds__(kBlockThreads, kBlocksPerSm)
+    find_candidates(HalfRows x, HalfRows centroids, const float* bias, float margin,
+                    int64_t columns_per_split, CandidateLists to) {
+  auto& shared = *reinterpret_cast<MatrixShared*>(shared_memory());
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kBlockRows;
+  const int64_t column = blockIdx.y * columns_per_split;
+  const RowRange rows = {x.data, x.dim, row, min(row + kBlockRows, x.n_rows)};
+  const RowRange columns = {centroids.data, centroids.dim, column,
+                            min(column + columns_per_split, centroids.n_rows)};
+  const int n_rows = static_cast<int>(rows.end - rows.begin);
+  clear(shared.lists, n_rows);
+  multiply(rows, columns, shared.stages, [&](int64_t first, Sums& sums) {
+    const int n_columns = static_cast<int>(min(columns.end - first, int64_t{kBlockColumns}));
+#pragma unroll
+    for (int c = 0; c < Sums::kColumns; ++c) {
+      const int place = Sums::column(c);
+      float offset = place < n_columns ? 0 : -INFINITY;
+      if (kMetric == Metric::euclidean && place < n_columns) offset = bias[first + place];
+#pragma unroll
+      for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fadd_rn(sums.at(r, c), offset);
+    }
+    collect(shared.lists, sums, static_cast<int32_t>(first), margin);
+  });
+  flush(shared.lists, to, row, n_rows, static_cast<int>(blockIdx.y));
+}
+
+__device__ __forceinline__ double exact_score(const HalfRows& x, const HalfRows& centroids,
+                                              const double* penalty, int64_t row, int64_t column) {
+  const int64_t dim = x.dim;
+  const double dot = warp_dot(x.data + row * dim, centroids.data + column * dim, dim);
+  return penalty != nullptr ? subtract(dot, penalty[column]) : dot;
+}
+
+// Called by one thread.
+__device__ __forceinline__ void count(int64_t* counter, int64_t n) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(n));
+}
+
+// A warp for each row: decides among its candidates. penalty: null for dot.
+__global__ void __launch_bounds__(kBlockThreads, 4)
+    decide(HalfRows x, HalfRows centroids, const double* penalty, float margin,
+           CandidateLists lists, int32_t* labels, double* scores, Rescans rescans, Counts* counts) {
+  const bool leads = threadIdx.x % 32 == 0;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
+  int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  int64_t n_rows = 0, n_rescored = 0, n_rescans = 0;
+  for (; row < x.n_rows; row += stride) {
+    int n_scored = 0;
+    const Best best = best_of(lists, row, margin, n_scored, [&](int32_t column) {
+      return exact_score(x, centroids, penalty, row, column);
+    });
+    ++n_rows;
+    n_rescored += n_scored;
+    n_rescans += best.column == kRescan;
+    if (!leads) continue;
+    if (best.column == kRescan) {
+      rescans.row[atomicAdd(rescans.count, 1ull)] = static_cast<int32_t>(row);
+    } else {
+      labels[row] = best.column;
+      scores[row] = best.score;
+    }
+  }
+  if (!leads || counts == nullptr || n_rows == 0) return;
+  count(&counts->rows, n_rows);
+  count(&counts->rescored, n_rescored);
+  if (n_rescans != 0) count(&counts->climbed, n_rescans);
+}
+
+// A block for each row to rescan, against all columns.
+__global__ void __launch_bounds__(kBlockThreads, 4)
+    rescan(HalfRows x, HalfRows centroids, const double* penalty, Rescans rescans, int32_t* labels,
+           double* scores, Counts* counts) {
+  Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int64_t n = static_cast<int64_t>(*rescans.count);
+  for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+    const int64_t row = rescans.row[i];
+    Best best = {0, kNoColumn};
+    for (int64_t column = warp; column < centroids.n_rows; column += kWarps) {
+      const Best next = {exact_score(x, centroids, penalty, row, column),
+                         static_cast<int32_t>(column)};
+      if (beats(next, best)) best = next;
+    }
+    if (threadIdx.x % 32 == 0) found[warp] = best;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      for (int w = 1; w < kWarps; ++w) {
+        if (beats(found[w], best)) best = found[w];
+      }
+      labels[row] = best.column;
+      scores[row] = best.score;
+      if (counts != nullptr) count(&counts->rescored, centroids.n_rows);
+    }
+    __syncthreads();  // before the next row overwrites what was found
+  }
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The parts of the work memory, and how much is done at once.
+struct Plan {
+  int64_t rows_at_once = 0, columns_per_split = 0;
+  int sms = 0;
+  int32_t splits = 1;
+  // Where each part begins.
+  size_t rows = 0, centroids = 0, exact = 0, bias = 0, list = 0, count = 0, rescans = 0,
+         rescan_count = 0, bytes = 0;
+
+  Plan(const HalfRows& x, const HalfRows& centroids, Metric metric)
+      : sms(device(current_device()).sms) {
+    const int64_t slots = static_cast<int64_t>(sms) * kBlocksPerSm;
+    rows_at_once = std::min(x.n_rows, kWaves * slots * kBlockRows);
+    const int64_t row_blocks = std::max<int64_t>(1, ceil_div(rows_at_once, kBlockRows));
+    const int64_t tiles = ceil_div(centroids.n_rows, kBlockColumns);
+    columns_per_split = tiles_per_split(row_blocks, tiles, slots) * kBlockColumns;
+    splits = static_cast<int32_t>(ceil_div(centroids.n_rows, columns_per_split));
+    const auto n_rows = static_cast<size_t>(rows_at_once);
+    const auto n_clusters = static_cast<size_t>(centroids.n_rows);
+    const auto n_lists = n_rows * static_cast<size_t>(splits);
+    const size_t per_cluster = metric == Metric::euclidean ? n_clusters : 0;
+    rows = take(packed_bytes({x.data, rows_at_once, x.dim}));
+    this->centroids = take(packed_bytes(centroids));
+    exact = take(per_cluster * sizeof(double));
+    bias = take(per_cluster * sizeof(float));
+    list = take(n_lists * kCandidates * sizeof(Candidate));
+    count = take(n_lists * sizeof(int32_t));
+    rescans = take(n_rows * sizeof(int32_t));
+    rescan_count = take(sizeof(unsigned long long));
+  }
+
+  template <class T>
+  static T* at(void* work, size_t offset) {
+    return reinterpret_cast<T*>(static_cast<unsigned char*>(work) + offset);
+  }
+
+ private:
+  size_t take(size_t size) {
+    const size_t begin = bytes;
+    bytes = (bytes + size + 255) / 256 * 256;
+    return begin;
+  }
+};
+
+// Warps of a grid that walks n items, one a warp.
+Grid warps_for(int64_t n, int sms) {
+  return {std::min(ceil_div(n, kWarps), static_cast<int64_t>(sms) * 32)};
+}
+
+}  // namespace
+
+size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric) {
+  return Plan(x, centroids, metric).bytes;
+}
+
+void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t* labels,
+            double* scores, Counts* counts, void* work, Stream stream) {
+  if (x.n_rows == 0) return;
+  const Plan plan(x, centroids, metric);
+  const HalfRows columns = packed(centroids, Plan::at<void*>(work, plan.centroids), stream);
+  const bool euclidean = metric == Metric::euclidean;
+  Penalty penalty;
+  if (euclidean) {
+    penalty = {Plan::at<double>(work, plan.exact), Plan::at<float>(work, plan.bias)};
+    launch(penalize, warps_for(columns.n_rows, plan.sms), kBlockThreads, 0, stream, columns,
+           penalty);
+  }
+  const CandidateLists lists = {Plan::at<Candidate>(work, plan.list),
+                                Plan::at<int32_t>(work, plan.count), plan.splits};
+  const Rescans rescans = {Plan::at<unsigned long long>(work, plan.rescan_count),
+                           Plan::at<int32_t>(work, plan.rescans)};
+  // The bias and its addition are rounded by 2^-25 and 2^-24.
+  const float margin = margin_of(dot_error(columns.dim) + (euclidean ? 0x1p-23 : 0));
+  const auto matrix_pass =
+      euclidean ? find_candidates<Metric::euclidean> : find_candidates<Metric::dot>;
+  for (int64_t begin = 0; begin < x.n_rows; begin += plan.rows_at_once) {
+    const HalfRows part = {x.data + begin * x.dim, std::min(plan.rows_at_once, x.n_rows - begin),
+                           x.dim};
+    const HalfRows rows = packed(part, Plan::at<void*>(work, plan.rows), stream);
+    fill(rescans.count, 0, sizeof *rescans.count, stream);
+    launch(matrix_pass, Grid{ceil_div(rows.n_rows, kBlockRows), plan.splits}, kBlockThreads,
+           sizeof(MatrixShared), stream, rows, columns, penalty.bias, margin,
+           plan.columns_per_split, lists);
+    launch(decide, warps_for(rows.n_rows, plan.sms), kBlockThreads, 0, stream, rows, columns,
+           penalty.exact, margin, lists, labels + begin, scores + begin, rescans, counts);
+    launch(rescan, Grid{std::min<int64_t>(rows.n_rows, plan.sms * 8)}, kBlockThreads,
+           kWarps * sizeof(Best), stream, rows, columns, penalty.exact, rescans, labels + begin,
+           scores + begin, counts);
+  }
+}
+
+}  // namespace tamis::cuda

@@ -1,0 +1,287 @@
+"""The CUDA assignment has the CPU module's bits: labels, float64 scores, ties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.cuda.library import Library
+
+import cases
+from bits import assert_same_bits, sha256
+from tamis._native import cpu
+
+Rows = npt.NDArray[np.float16]
+METRICS = ("dot", "euclidean")
+# sum_order, truncate: the models of the tensor core's sums
+MODELS = ((0, 0), (0, 1), (1, 1), (2, 1), (3, 0))
+
+
+def assign(
+    library: Library, x: Rows, centroids: Rows, metric: str, *, shift: int = 0
+) -> tuple[Any, Any, Any]:
+    """One call. shift: elements by which both operands are off their alignment."""
+    (n, d), k, euclidean = x.shape, len(centroids), int(metric == "euclidean")
+    rows, targets = (_shifted(library, part, shift) for part in (x, centroids))
+    size = np.zeros(1, np.int64)
+    library.call("emulated_assign_work_bytes", rows, n, targets, k, d, euclidean, size)
+    labels, scores = library.empty(n, np.int32), library.empty(n, np.float64)
+    counts = library.array(np.zeros(3, np.int64))
+    library.call(
+        *("emulated_assign", rows, n, targets, k, d, euclidean, labels, scores, counts),
+        library.empty(int(size[0]), np.uint8),
+    )
+    return labels, scores, counts
+
+
+def _shifted(library: Library, part: Rows, shift: int) -> Any:
+    memory = library.empty(part.size + shift, np.uint16)[shift:].reshape(part.shape)
+    memory[...] = part.view(np.uint16)
+    return memory
+
+
+def on_cpu(x: Rows, centroids: Any, metric: str, top: int = 1) -> tuple[Any, Any]:
+    targets = centroids.view(np.uint16) if centroids.dtype == np.float16 else centroids
+    labels, scores, _ = cpu.assign(x.view(np.uint16), targets, metric == "euclidean", top, None)
+    return (labels[:, 0], scores[:, 0]) if top == 1 else (labels, scores)
+
+
+def check(library: Library, x: Rows, centroids: Rows, case: Any = "", **options: int) -> Any:
+    """Both metrics; the counts of the last."""
+    counts = None
+    for metric in METRICS:
+        expected = on_cpu(x, centroids, metric)
+        *actual, counts = assign(library, x, centroids, metric, **options)
+        assert_same_bits(tuple(actual), expected, (case, metric))
+        assert sha256(*actual) == sha256(*expected)
+        assert counts[0] == len(x)
+        assert counts[1] >= len(x)
+    return counts
+
+
+def zero_padded(rows: Rows) -> Rows:
+    width = -(-rows.shape[1] // 8) * 8
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
+
+
+def sums(library: Library, x: Rows, y: Rows, *, fine: bool = False) -> npt.NDArray[np.float32]:
+    shape = [-(-len(part) // 128) * 128 for part in (x, y)]
+    out = library.empty((shape[0], shape[1]), np.float32)
+    operands = [library.array(part.view(np.uint16)) for part in (x, y)]
+    library.call(
+        "emulated_sums", operands[0], len(x), operands[1], len(y), x.shape[1], int(fine), out
+    )
+    return out
+
+
+def test_no_bank_serves_two_lanes(library: Library) -> None:
+    places = np.empty((128, 4), np.int32)
+    library.call("emulated_chunk_places", places)
+    assert sorted(places.ravel()) == list(range(0, 128 * 32, 8))
+    line = places * 2 % 128 // 16  # which sixteenth of the banks, of 8 lanes at a time
+    for row in range(0, 128, 8):  # ldmatrix reads one chunk of 8 rows
+        for chunk in range(4):
+            assert sorted(line[row : row + 8, chunk]) == list(range(8))
+    for row in range(0, 128, 2):  # a copy writes all chunks of 2 rows
+        assert sorted(line[row : row + 2].ravel()) == list(range(8))
+    assert (places[16:] - places[:-16] == 16 * 32).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "dim"), [(1, 1, 8), (5, 300, 16), (129, 127, 40), (128, 257, 64), (250, 130, 136)]
+)
+def test_tiles_hold_the_products_of_rows_and_columns(
+    library: Library, n: int, k: int, dim: int
+) -> None:
+    rng = np.random.default_rng(n)
+    x, y = (rng.integers(-4, 5, size=(rows, dim)).astype(np.float16) for rows in (n, k))
+    for seed in (0, 1):
+        with library.configured(seed=seed):
+            out = sums(library, x, y, fine=seed == 1)
+        expected = np.zeros(out.shape, np.float32)  # rows and columns past the end: zero
+        expected[:n, :k] = x.astype(np.float32) @ y.T.astype(np.float32)
+        assert_same_bits(out + np.float32(0), expected)
+
+
+@pytest.mark.parametrize("dim", [16, 64, 512])
+def test_the_error_bound_holds_under_attack(library: Library, dim: int) -> None:
+    """Large products first, then as many as possible that a cut sum loses."""
+    steps = np.full(dim, (1 - 2.0**-11) * 2.0**-12)
+    tails = [steps, steps * 2**-0.5, np.linspace(1, 0, dim), np.full(dim, dim**-0.5)]
+    rows = []
+    for tail in tails:
+        for head in (0, 1, 9):
+            row = tail.copy()
+            row[:head] = 0.7 if head > 1 else 1.0
+            rows += [row / max(1.0, np.linalg.norm(row)), row[::-1] / np.linalg.norm(row)]
+    x = np.concatenate([rows, cases.wide_range(40, dim), cases.near_copies(40, dim)])
+    x = x.astype(np.float16)
+    bounds = np.empty(2)
+    library.call("emulated_errors", dim, -1.0, bounds)
+    exact = x.astype(np.float64) @ x.T.astype(np.float64)
+    for fine, bound in enumerate(bounds):
+        worst = 0.0
+        for order, truncate in MODELS:
+            with library.configured(sum_order=order, truncate=truncate):
+                found = sums(library, x, x, fine=bool(fine))[: len(x), : len(x)]
+            worst = max(worst, np.abs(found - exact).max())
+        assert bound / 8 < worst <= bound
+
+
+@pytest.mark.parametrize("shift", [0, 1, 8])
+@pytest.mark.parametrize(("n", "dim"), [(1, 1), (3, 7), (5, 8), (9, 65), (2, 264)])
+def test_rows_are_packed_where_they_must_be(library: Library, n: int, dim: int, shift: int) -> None:
+    x = cases.unit_rows(n, dim, dim)
+    rows = _shifted(library, x, shift)
+    size = np.zeros(1, np.int64)
+    library.call("emulated_packed", rows, n, dim, size, None)
+    padded = zero_padded(x)
+    needed = dim % 8 != 0 or shift % 8 != 0
+    assert size[0] == (padded.nbytes if needed else 0)
+    if needed:
+        copy = library.empty(padded.shape, np.uint16)
+        library.call("emulated_packed", rows, n, dim, size, copy)
+        assert_same_bits(copy.view(np.float16), padded)
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 31, 64, 65, 130])
+@pytest.mark.parametrize("name", ["mixture", "near_copies", "one_hot", "small_integers"])
+def test_families_and_widths(library: Library, name: str, d: int) -> None:
+    family = cases.FAMILIES[name]
+    rows = family(83, d, 1)
+    with library.configured(seed=d):
+        check(library, rows, rows[33:], "own rows")
+        check(library, rows, family(35, d, 2), "another seed")
+
+
+@pytest.mark.parametrize("name", sorted(cases.FAMILIES))
+def test_every_family(library: Library, name: str) -> None:
+    rows = cases.FAMILIES[name](60, 100, 3)
+    check(library, rows, cases.FAMILIES[name](150, 100, 4))
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "d"), [(1, 1, 1), (1, 300, 100), (129, 1, 64), (128, 128, 8), (257, 129, 31)]
+)
+def test_sizes_around_the_edges_of_blocks_and_tiles(
+    library: Library, n: int, k: int, d: int
+) -> None:
+    check(library, cases.mixture(n, d, 1), cases.mixture(k, d, 2))
+
+
+@pytest.mark.parametrize("d", [2, 65, 100])
+def test_near_ties_of_2_to_the_minus_48(library: Library, d: int) -> None:
+    x, centroids = cases.equidistant(150, d, d)
+    for seed, (order, truncate) in enumerate(MODELS):
+        with library.configured(seed=seed, sum_order=order, truncate=truncate):
+            check(library, x[:40], centroids, (order, truncate))
+            check(library, x[:40], np.ascontiguousarray(centroids[::-1]), (order, truncate))
+
+
+def test_misleading_candidates(library: Library) -> None:
+    x, candidates = cases.misleading_bfloat16(64, 64, 1)
+    check(library, x, candidates)
+    check(library, candidates, x)
+
+
+@pytest.mark.parametrize("copies", [2, 16, 17, 20, 140])
+def test_copies_of_centroids_go_to_the_first(library: Library, copies: int) -> None:
+    x = cases.unit_rows(40, 33, 1)
+    centroids = np.concatenate([cases.unit_rows(30, 33, 2), *[x[:3]] * copies])
+    order = np.random.default_rng(copies).permutation(len(centroids))
+    centroids = np.ascontiguousarray(centroids[order])
+    counts = check(library, x, centroids)
+    best = centroids[on_cpu(x, centroids, "euclidean")[0]]
+    ties = (best[:, None] == centroids).all(axis=2).sum(axis=1)
+    assert {1, copies} <= set(ties)
+    if copies <= 16:
+        assert counts[2] == 0
+        assert counts[1] >= ties.sum()
+    else:
+        assert counts[2] >= (ties > 16).sum()  # rows that were rescanned
+
+
+def test_every_row_rescanned(library: Library) -> None:
+    x = cases.copies(300, 9, 1, distinct=1)
+    for seed, host_threads in ((0, 1), (4, 3)):
+        with library.configured(seed=seed, host_threads=host_threads):
+            assert check(library, x, x[:50])[2] == 300
+
+
+@pytest.mark.parametrize("d", [1, 40, 77])
+def test_zero_rows_and_small_rows(library: Library, d: int) -> None:
+    rng = np.random.default_rng(d)
+    x = cases.unit_rows(70, d, 1) * rng.choice([0, 2.0**-20, 2.0**-9, 0.3, 1], size=(70, 1))
+    x = x.astype(np.float16)
+    check(library, x, x[20:60])
+    check(library, np.zeros_like(x), x)
+    check(library, x, np.zeros_like(x[:20]))
+
+
+@pytest.mark.parametrize("shift", [1, 4, 8])
+def test_operands_off_their_alignment(library: Library, shift: int) -> None:
+    check(library, cases.mixture(50, 24, 1), cases.mixture(140, 24, 2), shift=shift)
+
+
+@pytest.mark.parametrize("sms", [1, 3, 50])
+def test_splits_of_columns_and_parts_of_rows(library: Library, sms: int) -> None:
+    """One multiprocessor has 4096 rows at once; fifty split the columns into tiles."""
+    n, k = (4200, 5) if sms == 1 else (60, 700)
+    with library.configured(sms=sms, seed=sms, host_threads=2):
+        check(library, cases.mixture(n, 8, 1), cases.mixture(k, 8, 2))
+        check(library, cases.mixture(min(n, 200), 9, 1), cases.near_copies(k, 9, 2))
+
+
+def test_no_rows_no_work(library: Library) -> None:
+    labels, scores, counts = assign(
+        library, cases.unit_rows(0, 8), cases.unit_rows(3, 8), "euclidean"
+    )
+    assert (len(labels), len(scores), counts.tolist()) == (0, 0, [0, 0, 0])
+
+
+def exact(library: Library, x: Rows, centroids: Any, metric: str, top: int) -> tuple[Any, Any]:
+    (n, d), k, euclidean = x.shape, len(centroids), int(metric == "euclidean")
+    labels, scores = library.empty((n, top), np.int32), library.empty((n, top), np.float64)
+    rows, size = library.array(x.view(np.uint16)), np.zeros(1, np.int64)
+    wide = library.array(centroids) if centroids.dtype == np.float64 else None
+    half = library.array(centroids.view(np.uint16)) if wide is None else None
+    shape = (half, wide, k, d, euclidean, top)
+    library.call("emulated_assign_exact", rows, n, *shape, None, None, size, None)
+    work = library.empty(int(size[0]), np.uint8)
+    library.call("emulated_assign_exact", rows, n, *shape, labels, scores, size, work)
+    return (labels[:, 0], scores[:, 0]) if top == 1 else (labels, scores)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("k", "top"), [(1, 1), (5, 5), (70, 1), (70, 3), (150, 64)])
+def test_more_than_one_centroid_a_row(library: Library, k: int, top: int, metric: str) -> None:
+    for seed, d in enumerate((1, 9, 40)):
+        x = cases.small_integers(30, d, 1)
+        centroids = cases.small_integers(k, d, 2)  # full of ties
+        with library.configured(seed=seed):
+            found = exact(library, x, centroids, metric, top)
+        assert_same_bits(tuple(found), on_cpu(x, centroids, metric, top), d)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("d", [1, 7, 8, 9, 100])
+def test_float64_centroids(library: Library, d: int, metric: str) -> None:
+    rng = np.random.default_rng(d)
+    x = cases.mixture(40, d, 1)
+    centroids = rng.standard_normal((37, d)) * np.exp2(rng.integers(-30, 30, size=(37, 1)))
+    centroids = np.concatenate(
+        [centroids, centroids[:5], x[:4], x[:2].astype(np.float64) * 2.0**90]
+    )
+    for top in (1, 7):
+        with library.configured(seed=top):
+            found = exact(library, x, centroids, metric, top)
+        assert_same_bits(tuple(found), on_cpu(x, centroids, metric, top), top)
+
+
+@pytest.mark.parametrize("top", [0, 4, 65])
+def test_top_out_of_range(library: Library, top: int) -> None:
+    x = cases.unit_rows(3 if top < 65 else 99, 8)
+    with pytest.raises(RuntimeError, match=rf"top must be between 1 and .*, got {top}"):
+        exact(library, x, x, "dot", top)
