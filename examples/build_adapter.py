@@ -33,7 +33,7 @@ from adapterbuild.measure import (
 )
 from adapterbuild.records import Record, read_record
 from adapterbuild.series import folder_and_author, held_out, series
-from adapterbuild.views import training_views
+from adapterbuild.views import Views, training_views
 from PIL import Image
 from poolbuild.choose import MAX_TEXT_REPEATS, choose_pool
 from poolbuild.encode import Encoders, Rows, small_image
@@ -91,8 +91,14 @@ def build(source: Path, out: Path, told: Path) -> None:
     encoders = Encoders()
     collection = read_collection(source, encoders)
     chosen = training_rows(collection)
-    trained = train_on(collection, chosen, encoders)
+    views = training_views(
+        encoders,
+        [collection.drawings[row] for row in chosen],
+        [collection.records[row] for row in chosen],
+    )
+    trained = train_on(collection.of_family[chosen][views.drawing].tolist(), views)
     trained.adapter.save(out)
+    collection = without_texts_of(views, collection)
     held = collection.in_pool & collection.held_out
     write_json(
         told / "held_out.json",
@@ -134,24 +140,25 @@ def training_rows(collection: Collection) -> list[int]:
     return chosen
 
 
-def train_on(collection: Collection, chosen: Sequence[int], encoders: Encoders) -> Trained:
-    views = training_views(
-        encoders,
-        [collection.drawings[row] for row in chosen],
-        [collection.records[row] for row in chosen],
-    )
-    of_family = collection.of_family[list(chosen)][views.drawing]
+def train_on(of_family: Sequence[int], views: Views) -> Trained:
     return train(
         views.images,
         views.texts,
         OPTIONS,
-        series=of_family.tolist(),
+        series=of_family,
         origins={
             "image": {"embedding": "lite0_img", "dim": views.images.shape[1], "encoder": None},
             "text": {"embedding": "minilm_txt", "dim": views.texts.shape[1], "encoder": None},
         },
         note=NOTE,
     )
+
+
+def without_texts_of(views: Views, collection: Collection) -> Collection:
+    """Holds out no row whose text was shown: a drawing's keywords can be another's whole text."""
+    shown = {text.tobytes() for text in views.texts}
+    unseen = np.array([text.tobytes() not in shown for text in collection.texts])
+    return replace(collection, held_out=collection.held_out & unseen)
 
 
 def measure(
