@@ -74,7 +74,7 @@ def test_only_the_package_is_installed() -> None:
     tops = {file.parts[0] for file in files} - {"..", "__pycache__"}
     assert tops == {"tamis", f"tamis-{distribution().version}.dist-info"}
     suffixes = {file.suffix for file in files if file.parts[0] == "tamis"}
-    assert suffixes <= {".py", ".pyc", ".pyi", ".typed", ".so", ".npz", ".toml"}
+    assert suffixes <= {".py", ".pyc", ".pyi", ".typed", ".so", ".npz", ".safetensors", ".toml"}
     assert len([file for file in files if file.suffix == ".so"]) == 1
 
 
