@@ -7,14 +7,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import as_float64, as_matrix
-from tamis._native import bits, check_device, cpu
+from tamis._array import as_float64, as_matrix, cuda_of
+from tamis._native import bits, cpu
 from tamis.kernels.canonical import canonical_rows
 
 Metric = Literal["dot", "euclidean"]
 LARGEST_ROUNDING = 2.0**-10
 _LARGEST_CENTROID = 2.0**100  # float32 passes must not overflow on x.c
-_UNIT = 1 + 2.0**-10
+UNIT = 1 + 2.0**-10
 
 
 def assign(
@@ -36,12 +36,14 @@ def assign(
             the largest norm is at most 1, and rounded to float16; zero rows are legal.
         centroids: (k, d), used as they are given: never normalised, never rounded.
         metric: "dot" or "euclidean".
-        top: how many centroids for each row, at most k.
-        device: None, "auto" or "cpu".
+        top: how many centroids for each row, at most k; on a GPU at most 64.
+        device: None or "auto" is the GPU that x and centroids live on, or the CPU: host arrays stay
+            there. "cpu". "cuda" or "cuda:1" streams host arrays through a GPU (extra cuda13).
 
     Returns:
         labels: int32 (n,), or (n, top) best first where top > 1.
-        scores: float32 of the same shape, rounded from float64 last.
+        scores: float32 of the same shape, rounded from float64 last. Both are arrays of x's library
+        where x is on a GPU, in the order of the caller's stream.
 
     Raises:
         ValueError: bad rows (zero for "dot", NaN or Inf; the first is named), bad centroids, shapes
@@ -54,13 +56,14 @@ def assign(
         >>> scores
         array([1., 0.], dtype=float32)
     """
-    check_device(device)
-    if metric == "dot":
-        scaled = ScaledRows(canonical_rows(x), 0, 0.0)
-    elif metric == "euclidean":
-        scaled = scaled_rows(x)
-    else:
+    if metric not in ("dot", "euclidean"):
         raise ValueError(f'metric must be "dot" or "euclidean", got {metric!r}')
+    ordinal = cuda_of(device, x=x, centroids=centroids)
+    if ordinal is not None:
+        from tamis.cuda.assign import assign as assign_there
+
+        return assign_there(ordinal, x, centroids, metric, top)
+    scaled = ScaledRows(canonical_rows(x), 0, 0.0) if metric == "dot" else scaled_rows(x)
     given = as_matrix(centroids, "centroids")
     labels, scores = best_centroids(scaled, given, metric, top)
     return labels, scores.astype(np.float32)
@@ -116,28 +119,30 @@ def best_centroids(
 
     guess: int32 (n,), a probable label of every row; it saves work and changes no result.
     """
-    if len(centroids) < 1:
-        raise ValueError("centroids: expected at least 1 centroid, got none")
-    if centroids.shape[1] != scaled.rows.shape[1]:
-        raise ValueError(
-            f"centroids: expected {scaled.rows.shape[1]} dimensions, as x has, "
-            f"got {centroids.shape[1]}"
-        )
+    check_centroids(centroids.shape, scaled.rows.shape[1])
     labels, scores, _ = cpu.assign(
-        bits(scaled.rows), _targets(centroids, scaled.exponent), metric == "euclidean", top, guess
+        bits(scaled.rows), targets(centroids, scaled.exponent), metric == "euclidean", top, guess
     )
     if scaled.exponent:
         scores = np.ldexp(scores, 2 * scaled.exponent if metric == "euclidean" else 0)
     return (labels[:, 0], scores[:, 0]) if top == 1 else (labels, scores)
 
 
-def _targets(centroids: npt.NDArray[Any], exponent: int) -> npt.NDArray[Any]:
+def check_centroids(shape: tuple[int, ...], dim: int) -> None:
+    """Raise ValueError unless there are centroids, of the rows' dimension."""
+    if shape[0] < 1:
+        raise ValueError("centroids: expected at least 1 centroid, got none")
+    if shape[1] != dim:
+        raise ValueError(f"centroids: expected {dim} dimensions, as x has, got {shape[1]}")
+
+
+def targets(centroids: npt.NDArray[Any], exponent: int) -> npt.NDArray[Any]:
     """float16 bits where the centroids are float16 numbers of at most unit norm, else float64."""
     flags = centroids.flags
     ready = centroids.dtype == np.float16 and flags.c_contiguous and flags.aligned
     if ready and exponent == 0:
         single = centroids.astype(np.float32)
-        if np.einsum("ij,ij->i", single, single).max() <= _UNIT:  # false for NaN and Inf
+        if np.einsum("ij,ij->i", single, single).max() <= UNIT:  # false for NaN and Inf
             return bits(centroids)
     wide = np.ldexp(as_float64(centroids), -exponent)
     largest = np.abs(wide).max()
@@ -148,7 +153,7 @@ def _targets(centroids: npt.NDArray[Any], exponent: int) -> npt.NDArray[Any]:
         )
     with np.errstate(over="ignore"):
         half = wide.astype(np.float16)
-    if np.array_equal(half, wide) and np.sqrt(cpu.squared_norms(wide).max()) <= _UNIT:
+    if np.array_equal(half, wide) and np.sqrt(cpu.squared_norms(wide).max()) <= UNIT:
         return bits(half)
     return wide
 
@@ -158,7 +163,7 @@ def _exponent(values: npt.NDArray[np.float64]) -> int:
         return 0
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(cpu.squared_norms(values))
-    if ((norms >= 1 - 2.0**-10) & (norms <= _UNIT)).all():
+    if ((norms >= 1 - 2.0**-10) & (norms <= UNIT)).all():
         return 0
     largest = int(np.frexp(np.abs(values).max())[1])
     norm = np.sqrt(cpu.squared_norms(np.ldexp(values, -largest))).max()

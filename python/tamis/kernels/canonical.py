@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import as_matrix, blocks
+from tamis._array import as_matrix, blocks, cuda_of
 from tamis._native import bits, cpu
 
-_BAD = 2  # states from here on: zero, not finite
+BAD = 2  # states from here on: zero, not finite
 
 
 def canonical(x: Any) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
@@ -23,7 +23,8 @@ def canonical(x: Any) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
 
     Args:
         x: (n, d) float16, bfloat16, float32 or float64; any strides, read-only and memory-mapped
-            arrays too, which are read in blocks.
+            arrays too, which are read in blocks. Rows on a GPU must be C-contiguous; the results
+            are then arrays of the same library, on the caller's stream.
 
     Returns:
         rows: (n, d) float16, a new array. Bad rows are zeros.
@@ -41,11 +42,16 @@ def canonical(x: Any) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
         >>> bad
         array([False,  True])
     """
+    ordinal = cuda_of(None, x=x)
+    if ordinal is not None:
+        from tamis.cuda.rows import canonical as canonical_there
+
+        return canonical_there(ordinal, x)
     matrix = as_matrix(x)
     rows = np.empty(matrix.shape, dtype=np.float16)
     bad = np.empty(len(matrix), dtype=np.bool_)
     for part, block in blocks(matrix):
-        bad[part] = cpu.canonical(_crossing(block), bits(rows[part])) >= _BAD
+        bad[part] = cpu.canonical(_crossing(block), bits(rows[part])) >= BAD
     return rows, bad
 
 
@@ -62,12 +68,17 @@ def canonical_rows(x: Any, name: str = "x") -> npt.NDArray[np.float16]:
     if whole and not cpu.canonical(bits(matrix), None).any():
         return np.asarray(matrix)
     rows, bad = canonical(matrix)
+    refuse_bad(name, bad)
+    return rows
+
+
+def refuse_bad(name: str, bad: npt.NDArray[np.bool_]) -> None:
+    """Raise ValueError where a row is bad; the text counts them and names the first."""
     if bad.any():
         raise ValueError(
             f"{name}: {bad.sum()} of {len(bad)} rows are zero or hold NaN or Inf, the first is row "
             f"{bad.argmax()}; drop the rows that tamis.canonical marks as bad"
         )
-    return rows
 
 
 def _crossing(block: npt.NDArray[Any]) -> npt.NDArray[Any]:

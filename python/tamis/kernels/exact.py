@@ -1,4 +1,7 @@
-"""Float64 forms of the kernels, for the filters: canonical float16 rows in, nothing re-checked."""
+"""Float64 forms of the kernels, for the filters: canonical float16 rows in, nothing re-checked.
+
+`assign64` and `max_cosine64` run where `place.running_on` says, with the same bits everywhere.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis._native import bits, cpu
+from tamis.kernels import place
 
 Rows = npt.NDArray[np.float16]
 Int64 = npt.NDArray[np.int64]
@@ -14,6 +18,13 @@ Float64 = npt.NDArray[np.float64]
 
 def assign64(rows: Rows, centroids: Rows, *, top: int = 1) -> tuple[npt.NDArray[np.int32], Float64]:
     """The `top` centroids with the largest float64 dots; shapes (n,), or (n, top) for top > 1."""
+    ordinal = place.ordinal(rows.size * len(centroids))
+    if ordinal is not None:
+        from tamis.cuda.assign import LARGEST_TOP
+        from tamis.cuda.assign import assign64 as assign_there
+
+        if top <= LARGEST_TOP:
+            return assign_there(ordinal, rows, centroids, top)
     labels, dots, _ = cpu.assign(_bits(rows), _bits(centroids), False, top)
     return (labels[:, 0], dots[:, 0]) if top == 1 else (labels, dots)
 
@@ -42,13 +53,17 @@ def max_cosine64(
     """
     if other is not None and other_offsets is None:
         other_offsets = np.array([0, len(other)], dtype=np.int64)
+    rows, offsets = _rows(rows), _int64(offsets)
+    other = None if other is None else _rows(other)
+    other_offsets = None if other is None or other_offsets is None else _int64(other_offsets)
+    limits = None if limits is None else _int64(limits)
+    if (ordinal := place.ordinal(_multiply_adds(rows, offsets, other_offsets))) is not None:
+        from tamis.cuda.max_cosine import max_cosine64 as max_cosine_there
+
+        return max_cosine_there(ordinal, rows, offsets, other, other_offsets, limits, exclude_self)
+    columns = None if other is None else bits(other)
     cosine, index, _ = cpu.max_cosine(
-        _bits(rows),
-        _int64(offsets),
-        None if other is None else _bits(other),
-        None if other is None or other_offsets is None else _int64(other_offsets),
-        None if limits is None else _int64(limits),
-        exclude_self,
+        bits(rows), offsets, columns, other_offsets, limits, exclude_self
     )
     return cosine, index
 
@@ -74,8 +89,22 @@ def components(rows: Rows, offsets: Int64, threshold: float) -> Int64:
     return component
 
 
+def _multiply_adds(rows: Rows, offsets: Int64, other_offsets: Int64 | None) -> int:
+    """Of all rows with all columns of their segments."""
+    sizes = np.diff(offsets)
+    others = sizes if other_offsets is None else np.diff(other_offsets)
+    if len(sizes) != len(others):
+        return 0  # which is refused on the CPU
+    pairs = float(np.dot(sizes.astype(np.float64), others.astype(np.float64)))
+    return int(pairs) * int(rows.shape[1])
+
+
+def _rows(rows: Rows) -> Rows:
+    return np.require(rows, dtype=np.float16, requirements=["C", "A"])
+
+
 def _bits(rows: Rows) -> npt.NDArray[np.uint16]:
-    return bits(np.require(rows, dtype=np.float16, requirements=["C", "A"]))
+    return bits(_rows(rows))
 
 
 def _int64(values: npt.ArrayLike) -> Int64:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import as_float64, as_matrix
-from tamis._native import bits, check_device, cpu, halves
-from tamis.kernels import sample
+from tamis._array import as_float64, as_matrix, cuda_of
+from tamis._native import bits, cpu, halves
+from tamis.kernels import place, sample
 from tamis.kernels.assign import Metric, ScaledRows, best_centroids, scaled_rows
 from tamis.kernels.canonical import canonical_rows
 
 Init = Literal["random"] | npt.ArrayLike
+
+_READ_ROWS = 1024  # rows that are compared at a time, to find first centroids that differ
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,13 @@ def kmeans(
         max_points_per_centroid: train on the k times this many rows with the smallest keys where
             there are more (reported as n_train); None trains on all. All rows are always assigned.
         seed: of the two random choices.
-        device: None, "auto" or "cpu".
+        device: None or "auto" is the GPU that x lives on, or the CPU: host arrays stay there.
+            "cpu". "cuda" or "cuda:1" takes host arrays to a GPU (extra cuda13), block by block in
+            every update where they do not fit.
         allow_rounding: accept Euclidean rows that lose more than 2^-10 (rms) by rounding.
 
     Returns:
-        KMeansResult.
+        KMeansResult; its arrays are of x's library where x is on a GPU.
 
     Raises:
         ValueError: k out of range, bad rows (counted, the first named), a bad init, or too much
@@ -98,8 +102,6 @@ def kmeans(
         >>> result.converged
         True
     """
-    check_device(device)
-    matrix = as_matrix(x, dims=(2, 3))
     options: dict[str, Any] = {
         "max_iter": _whole(max_iter, "max_iter", 0),
         "init": init,
@@ -111,8 +113,16 @@ def kmeans(
         "allow_rounding": allow_rounding,
     }
     n_clusters = _whole(n_clusters, "n_clusters", 1)
+    if isinstance(init, str) and init != "random":
+        raise ValueError(f'init must be "random" or an array of centroids, got {init!r}')
+    ordinal = cuda_of(device, x=x, init=None if isinstance(init, str) else init)
+    if ordinal is not None:
+        from tamis.cuda.kmeans import kmeans as kmeans_there
+
+        return kmeans_there(ordinal, x, n_clusters, **options)
+    matrix = as_matrix(x, dims=(2, 3))
     if matrix.ndim == 3:
-        return _stack([_kmeans(part, n_clusters, **options) for part in matrix])
+        return stacked([_kmeans(part, n_clusters, **options) for part in matrix], np.stack)
     return _kmeans(matrix, n_clusters, **options)
 
 
@@ -128,8 +138,7 @@ def _kmeans(
     allow_rounding: bool,
 ) -> KMeansResult:
     n = len(matrix)
-    if n_clusters > n:
-        raise ValueError(f"n_clusters must be between 1 and the {n} rows of x, got {n_clusters}")
+    check_clusters(n_clusters, n)
     scaled = (
         ScaledRows(canonical_rows(matrix), 0, 0.0)
         if spherical
@@ -138,12 +147,11 @@ def _kmeans(
     train = training_rows(n, n_clusters, max_points_per_centroid, seed)
     points = scaled if len(train) == n else scaled._replace(rows=scaled.rows[train])
     if isinstance(init, str):
-        if init != "random":
-            raise ValueError(f'init must be "random" or an array of centroids, got {init!r}')
         first = initial_rows(points.rows, train, n_clusters, seed)
         centroids = points.rows[first]
     else:
-        centroids = _given_centroids(init, n_clusters, scaled, spherical)
+        shape = (n_clusters, scaled.rows.shape[1])
+        centroids = given_centroids(init, shape, scaled.exponent, spherical)
     # Labels in the units of the scaled rows: the scale is taken out of both sides.
     n_iter, last = 0, None
     steps = lloyd(points, centroids, max_iter=max_iter, spherical=spherical)
@@ -185,16 +193,34 @@ def initial_rows(
     They come in the order of the INIT keys of their row numbers; copies of one already chosen
     follow only where there are too few distinct points.
     """
+    return first_distinct(
+        np.argsort(sample.keys(seed, sample.INIT, numbers), kind="stable"),
+        lambda some: points[some],
+        n_clusters,
+    )
+
+
+def first_distinct(
+    order: npt.NDArray[np.int64],
+    read: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float16]],
+    count: int,
+) -> npt.NDArray[np.int64]:
+    """The first `count` numbers of `order` whose rows, which `read` gives, differ; copies last."""
     distinct: list[int] = []
     copies: list[int] = []
     seen: set[bytes] = set()
-    for point in np.argsort(sample.keys(seed, sample.INIT, numbers), kind="stable").tolist():
-        if len(distinct) == n_clusters:
+    step = min(_READ_ROWS, count)
+    for start in range(0, len(order), step):
+        some = order[start : start + step]
+        for point, values in zip(some.tolist(), read(some), strict=True):
+            if len(distinct) == count:
+                break
+            row = values.tobytes()
+            (copies if row in seen else distinct).append(point)
+            seen.add(row)
+        if len(distinct) == count:
             break
-        row = points[point].tobytes()
-        (copies if row in seen else distinct).append(point)
-        seen.add(row)
-    return np.array((distinct + copies)[:n_clusters], dtype=np.int64)
+    return np.array((distinct + copies)[:count], dtype=np.int64)
 
 
 class Step(NamedTuple):
@@ -226,24 +252,50 @@ def lloyd(
             return
 
 
+def updates(
+    points: npt.NDArray[np.float16], centroids: npt.NDArray[np.float16], max_iter: int
+) -> Iterator[tuple[npt.NDArray[np.float16], bool]]:
+    """Every spherical update of the centroids of canonical rows: (centroids, no label changed).
+
+    It runs where `place.running_on` says.
+    """
+    ordinal = place.ordinal(max_iter * len(points) * centroids.size)
+    if ordinal is not None:
+        from tamis.cuda.kmeans import updates as updates_there
+
+        yield from updates_there(ordinal, points, centroids, max_iter)
+        return
+    scaled = ScaledRows(points, 0, 0.0)
+    for step in lloyd(scaled, centroids, max_iter=max_iter, spherical=True):
+        yield step.centroids, step.converged
+
+
 def _metric(spherical: bool) -> Metric:
     return "dot" if spherical else "euclidean"
 
 
-def _given_centroids(
-    init: npt.ArrayLike, n_clusters: int, scaled: ScaledRows, spherical: bool
+def given_centroids(
+    init: npt.ArrayLike, shape: tuple[int, int], exponent: int, spherical: bool
 ) -> npt.NDArray[np.float16]:
-    shape = (n_clusters, scaled.rows.shape[1])
+    """First centroids that the caller chose, in the units of rows scaled by 2^-exponent."""
     given = as_matrix(init, "init")
     if given.shape != shape:
-        raise ValueError(f"init: expected {n_clusters} centroids, shape {shape}, got {given.shape}")
+        raise ValueError(f"init: expected {shape[0]} centroids, shape {shape}, got {given.shape}")
     if spherical:
         return canonical_rows(given, "init")
     with np.errstate(over="ignore"):
-        half = np.ldexp(as_float64(given), -scaled.exponent).astype(np.float16)
+        half = np.ldexp(as_float64(given), -exponent).astype(np.float16)
     if not np.isfinite(half).all():
         raise ValueError("init: expected finite numbers within float16's range of the rows' scale")
     return half
+
+
+def check_clusters(n_clusters: int, n_rows: int) -> None:
+    """Raise ValueError where there are more clusters than rows."""
+    if n_clusters > n_rows:
+        raise ValueError(
+            f"n_clusters must be between 1 and the {n_rows} rows of x, got {n_clusters}"
+        )
 
 
 def _whole(value: Any, name: str, least: int) -> int:
@@ -252,11 +304,13 @@ def _whole(value: Any, name: str, least: int) -> int:
     return int(value)
 
 
-def _stack(results: list[KMeansResult]) -> KMeansResult:
+def stacked(results: list[KMeansResult], stack: Callable[[list[Any]], Any]) -> KMeansResult:
+    """The results of slices as one; `stack` joins their arrays."""
     if not results:
         raise ValueError("x: expected at least one slice, got a 3-D array with none")
-    parts: dict[str, Any] = {
-        field.name: np.stack([getattr(result, field.name) for result in results])
-        for field in fields(KMeansResult)
-    }
+    parts: dict[str, Any] = {}
+    for field in fields(KMeansResult):
+        values = [getattr(result, field.name) for result in results]
+        join = stack if field.name in ("centroids", "labels", "scores") else np.stack
+        parts[field.name] = join(values)
     return KMeansResult(**parts)

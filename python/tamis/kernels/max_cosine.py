@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import as_offsets
-from tamis._native import bits, check_device, cpu
+from tamis._array import as_offsets, cuda_of
+from tamis._native import bits, cpu
 from tamis.kernels.canonical import canonical_rows
 from tamis.kernels.exact import max_cosine64
 
@@ -41,11 +41,13 @@ def max_cosine(
         side: "earlier" rows only, or all "others".
         other: (m, d) rows to compare with instead; segment s of x with segment s of other.
         other_offsets: int64 (segments + 1,), from 0 to m. None: one segment.
-        device: None, "auto" or "cpu".
+        device: None or "auto" is the GPU that x and other live on, or the CPU: host arrays stay
+            there. "cpu". "cuda" or "cuda:1" streams host arrays through a GPU (extra cuda13).
 
     Returns:
         cosine: float32 (n,), -inf where there is nothing to compare with.
-        index: int64 (n,), a row number in x (or in other), -1 there.
+        index: int64 (n,), a row number in x (or in other), -1 there. Both are arrays of x's library
+        where x is on a GPU, in the order of the caller's stream.
 
     Raises:
         ValueError: bad rows (counted, the first named), or offsets that do not fit.
@@ -55,21 +57,22 @@ def max_cosine(
         >>> cosine.round(3), index
         (array([-inf,  0. ,  0.8], dtype=float32), array([-1,  0,  1]))
     """
-    check_device(device)
     if side not in ("earlier", "others"):
         raise ValueError(f'side must be "earlier" or "others", got {side!r}')
+    if other is None and other_offsets is not None:
+        raise ValueError("other_offsets: expected other to be given too")
+    ordinal = cuda_of(device, x=x, other=other)
+    if ordinal is not None:
+        from tamis.cuda.max_cosine import max_cosine as max_cosine_there
+
+        return max_cosine_there(ordinal, x, offsets, side == "others", other, other_offsets)
     rows = canonical_rows(x)
     bounds = as_offsets(offsets, len(rows), "offsets")
     if other is None:
-        if other_offsets is not None:
-            raise ValueError("other_offsets: expected other to be given too")
         cosine, index = max_cosine64(rows, bounds, exclude_self=side == "others")
     else:
         columns = canonical_rows(other, "other")
-        if columns.shape[1] != rows.shape[1]:
-            raise ValueError(
-                f"other: expected {rows.shape[1]} dimensions, as x has, got {columns.shape[1]}"
-            )
+        check_columns(columns.shape, rows.shape)
         cosine, index = max_cosine64(
             rows,
             bounds,
@@ -77,6 +80,12 @@ def max_cosine(
             other_offsets=as_offsets(other_offsets, len(columns), "other_offsets"),
         )
     return cosine.astype(np.float32), index
+
+
+def check_columns(columns: tuple[int, ...], rows: tuple[int, ...]) -> None:
+    """Raise ValueError where the rows to compare with have another dimension."""
+    if columns[1] != rows[1]:
+        raise ValueError(f"other: expected {rows[1]} dimensions, as x has, got {columns[1]}")
 
 
 def pairs_above(x: Any, offsets: npt.ArrayLike | None, threshold: float) -> Iterator[Block]:

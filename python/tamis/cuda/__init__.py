@@ -1,0 +1,1 @@
+"""The kernels on an NVIDIA GPU, behind the functions of `tamis.kernels`, with the CPU's bits."""
