@@ -78,7 +78,13 @@ def dedup(
     threads: Annotated[
         int | None, typer.Option(help="Default: all processors.", rich_help_panel="Machine")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or auto.", rich_help_panel="Machine")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, cuda, cuda:1 ..., or auto: cpu. It changes no result.",
+            rich_help_panel="Machine",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show the plan; write nothing.", rich_help_panel="Output"),
@@ -90,10 +96,10 @@ def dedup(
         bool, typer.Option("--quiet", "-q", help="No bars, no summary.", rich_help_panel="Output")
     ] = False,
 ) -> None:
-    from tamis._native import check_device
+    from tamis._native import ordinal_of
     from tamis.filters.semdedup.job import Recipe, outline, run_job
 
-    check_device(device)
+    ordinal_of(device)  # which says why a GPU cannot be used
     if threads is not None:
         if threads < 1:
             raise typer.BadParameter("expected at least 1", param_hint="--threads")
@@ -131,6 +137,7 @@ def dedup(
             recipe,
             memory_bytes=memory_bytes,
             max_bad_fraction=max_bad_fraction,
+            device=device,
             progress=progress,
         )
     if as_json:

@@ -20,11 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tamis._native import check_device
 from tamis.filters.semdedup.source import ArraySource, Doubles, Index, Labels, Rows, RowSource
-from tamis.kernels.assign import ScaledRows
 from tamis.kernels.exact import assign64
-from tamis.kernels.kmeans import initial_rows, lloyd, training_rows
+from tamis.kernels.kmeans import initial_rows, training_rows, updates
 
 POINTS_PER_CENTROID = 256
 MAX_ITER = 20
@@ -142,15 +140,12 @@ def plan_clusters(n_rows: int, dim: int, n_clusters: int | str, *, probes: int =
     )
 
 
-def fit_clusters(
-    source: RowSource, plan: ClusterPlan, *, seed: int = 0, device: str | None = None
-) -> Clusters:
+def fit_clusters(source: RowSource, plan: ClusterPlan, *, seed: int = 0) -> Clusters:
     """The clusters of `tamis.kmeans(rows, plan.n_clusters, seed=seed)`, reading only the rows that
     train them.
 
     Memory: plan.n_train rows, which is at most 256 for each cluster.
     """
-    check_device(device)
     points, numbers = training_points(source, plan, seed)
     clusters = Clusters(first_centroids(points, numbers, plan, seed), 0, False)
     steps = update_steps(points, clusters.centroids, plan.max_iter)
@@ -175,8 +170,7 @@ def first_centroids(points: Rows, numbers: Index, plan: ClusterPlan, seed: int) 
 
 def update_steps(points: Rows, centroids: Rows, max_iter: int) -> Iterator[tuple[Rows, bool]]:
     """After every update of k-means: (centroids, whether no label changed)."""
-    for step in lloyd(ScaledRows(points, 0, 0.0), centroids, max_iter=max_iter, spherical=True):
-        yield step.centroids, step.converged
+    yield from updates(points, centroids, max_iter)
 
 
 def assign_clusters(source: RowSource, centroids: Rows, *, n_probes: int = 0) -> Assignment:

@@ -19,6 +19,7 @@ from tamis.filters.semdedup.score import score_all
 from tamis.filters.semdedup.select import Selection, check_choice, eps_curve, select
 from tamis.filters.semdedup.source import ArraySource, Index, Labels, Mask, Rows, RowSource, Singles
 from tamis.kernels.canonical import canonical
+from tamis.kernels.place import device_of, on_host, running_on
 
 
 class SemDeDup:
@@ -46,7 +47,9 @@ class SemDeDup:
         probes: also compare each row with this many next-nearest clusters.
         recall_sample: rows that are compared with all rows to measure recall; 0 for none.
         seed: of every random choice.
-        device: where k-means runs; None or "cpu".
+        device: where rows are clustered and compared, which changes no bit. None or "auto" is the
+            GPU that x lives on, or the CPU; "cpu"; "cuda" or "cuda:1" (extra cuda13). Results are
+            NumPy arrays.
 
     Attributes:
         keep_mask_: bool (n,), or None where nothing was selected.
@@ -134,7 +137,8 @@ class SemDeDup:
                 is usable, or there are more clusters, or more rows to keep, than usable rows.
         """
         self._check(has_rank=rank is not None)
-        rows, bad = canonical(x)
+        device = device_of(self.device, x)
+        rows, bad = map(on_host, canonical(x))
         usable = np.flatnonzero(~bad)
         if not len(usable):
             raise ValueError(
@@ -142,11 +146,12 @@ class SemDeDup:
                 if len(bad)
                 else "expected at least one row, got an empty array"
             )
-        result = self._fit_usable(
-            ArraySource(rows if len(usable) == len(rows) else rows[usable]),
-            _of_usable(ids, usable, len(bad), "ids"),
-            _of_usable(rank, usable, len(bad), "rank"),
-        )
+        with running_on(device):
+            result = self._fit_usable(
+                ArraySource(rows if len(usable) == len(rows) else rows[usable]),
+                _of_usable(ids, usable, len(bad), "ids"),
+                _of_usable(rank, usable, len(bad), "rank"),
+            )
         self._publish(result, usable, len(bad))
         return self
 
@@ -177,7 +182,7 @@ class SemDeDup:
         n_rows, dim = source.shape
         id_rank = id_ranks(ids, n_rows)
         plan = plan_clusters(n_rows, dim, self.n_clusters, probes=self.probes)
-        clusters = fit_clusters(source, plan, seed=self.seed, device=self.device)
+        clusters = fit_clusters(source, plan, seed=self.seed)
         where = assign_clusters(source, clusters.centroids, n_probes=plan.n_probes)
         rank = global_ranks(
             self.which_to_keep, dots=where.dots, id_rank=id_rank, seed=self.seed, values=rank_values

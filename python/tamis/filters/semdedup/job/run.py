@@ -28,6 +28,7 @@ from tamis.filters.semdedup.recall import (
 from tamis.filters.semdedup.rules import compare_rules, keep_by_rule
 from tamis.filters.semdedup.select import Selection, select
 from tamis.filters.semdedup.source import Index, Rows
+from tamis.kernels.place import running_on
 from tamis.run.accounting import check_accounting
 from tamis.run.directory import RunDirectory
 from tamis.run.embeddings import EmbeddingStore
@@ -91,6 +92,7 @@ def run_job(
     *,
     memory_bytes: int = DEFAULT_MEMORY,
     max_bad_fraction: float = 0.01,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Deduplicate a pool into the run directory `out`; continue where an earlier call stopped.
@@ -101,6 +103,8 @@ def run_job(
         recipe: what is asked.
         memory_bytes: the budget; changes no result.
         max_bad_fraction: most rows that may be quarantined, as a share of all.
+        device: where rows are clustered and compared: None, "auto" or "cpu", or "cuda" or "cuda:1";
+            changes no result.
         progress: shows the stages.
 
     Returns:
@@ -111,18 +115,19 @@ def run_job(
     """
     progress = progress or Quiet()
     plan = outline(pool, recipe, memory_bytes=memory_bytes)
-    remember_pool(out, pool)
-    with RunDirectory.open(
-        out,
-        recipe.for_manifest(),
-        plan.pool.inputs(),
-        plan=dataclasses.asdict(plan.memory),
-        settings={"memory_bytes": memory_bytes},
-    ) as run:
-        # A run that continues keeps the plan that it was started with: units must not move.
-        memory = MemoryPlan(**run.plan)
-        summary = _Job(run, plan.pool, recipe, memory, progress).run(max_bad_fraction)
-        run.finish()
+    with running_on(device):
+        remember_pool(out, pool)
+        with RunDirectory.open(
+            out,
+            recipe.for_manifest(),
+            plan.pool.inputs(),
+            plan=dataclasses.asdict(plan.memory),
+            settings={"memory_bytes": memory_bytes, "device": device},
+        ) as run:
+            # A run that continues keeps the plan that it was started with: units must not move.
+            memory = MemoryPlan(**run.plan)
+            summary = _Job(run, plan.pool, recipe, memory, progress).run(max_bad_fraction)
+            run.finish()
     return summary
 
 
