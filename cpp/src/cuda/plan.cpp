@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "cuda/device/sight.h"
 #include "tamis/cuda/device.h"
 
 namespace tamis::cuda {

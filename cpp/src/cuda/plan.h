@@ -16,19 +16,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/device/words.h"
 #include "tamis/max_cosine.h"
 
 namespace tamis::cuda {
-
-// A row sees the first so many columns of its segment, but for the column of its own number where
-// the sight says so. row_begin: of the row's segment; n_columns: of the segment.
-__host__ __device__ inline int64_t columns_seen(const Sight& sight, int64_t row, int64_t row_begin,
-                                                int64_t n_columns) {
-  if (sight.kind == Sight::earlier) return row - row_begin;
-  if (sight.kind == Sight::all || sight.limits == nullptr) return n_columns;
-  return sight.limits[row] < n_columns ? sight.limits[row] : n_columns;
-}
 
 // The sizes that a plan works with; tests make them small.
 struct PlanSizes {

@@ -1,0 +1,384 @@
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "cuda/copies.h"
+#include "cuda/device/collect.h"
+#include "cuda/device/exact.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/mainloop.h"
+#include "cuda/device/search.h"
+#include "cuda/device/shortlist.h"
+#include "cuda/device/sight.h"
+#include "cuda/pack.h"
+#include "cuda/plan.h"
+#include "tamis/cuda/canonical.h"
+#include "tamis/cuda/max_cosine.h"
+
+namespace tamis::cuda {
+namespace {
+
+constexpr int kWarps = kBlockThreads / 32;
+constexpr int kRescanBlocksPerSm = 4;
+
+// Rows left to rescan, in any order.
+struct Rescans {
+  unsigned long long* count = nullptr;
+  int32_t* block = nullptr;  // [n_rows]
+  int32_t* place = nullptr;  // [n_rows]
+};
+
+// norm: |y|^2 before, |y| after. inverse: null where not wanted.
+__global__ void __launch_bounds__(kBlockThreads)
+    finish_norms(double* norm, float* inverse, int64_t n_rows) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x;
+  if (row >= n_rows) return;
+  const double size = square_root(norm[row]);
+  norm[row] = size;
+  if (inverse != nullptr) inverse[row] = static_cast<float>(divide(1.0, size));
+}
+
+// A block for each stretch of rows that see few columns, a warp for each row.
+__global__ void __launch_bounds__(kBlockThreads) compare_directly(Search search) {
+  const DirectStretch stretch = search.stretches[blockIdx.x];
+  const bool leads = threadIdx.x % 32 == 0;
+  int64_t n_rows = 0, n_scored = 0;
+  for (int64_t row = stretch.row_begin + threadIdx.x / 32; row < stretch.row_end; row += kWarps) {
+    const int64_t s = segment_of(search.offsets, stretch.first_segment, search.n_segments, row);
+    const int64_t column = search.column_offsets[s];
+    const int64_t n_columns = search.column_offsets[s + 1] - column;
+    const int64_t seen = columns_seen(search.sight, row, search.offsets[s], n_columns);
+    const Best best =
+        best_of_columns(search, row, column, 0, static_cast<int32_t>(seen), 1, nullptr, n_scored);
+    if (leads) settle(search, row, column, best);
+    ++n_rows;
+  }
+  if (!leads || search.counts == nullptr) return;
+  count(&search.counts->rows, n_rows);
+  count(&search.counts->rescored, n_scored);
+}
+
+struct SearchShared {
+  Stages stages;
+  Lists lists;
+  int32_t seen[kBlockRows];  // columns that a row sees, 0 where it needs no look
+  int32_t most;              // of them
+};
+
+// The column, in the segment, that has the number of a block's first row; far below 0 where no row
+// of the block may have to pass its own over.
+__device__ __forceinline__ int32_t own_column(const Sight& sight, const RowBlock& block) {
+  const int64_t own = block.row_begin - block.column_begin;
+  const bool near = sight.but_self && own > -kBlockRows && own < block.n_columns;
+  return near ? static_cast<int32_t>(own) : INT32_MIN / 2;
+}
+
+// Overwrites the sums of a tile by x.y / |y|, -inf where the row does not see the column. |x| is
+// the same for all of a row's columns. first: the tile's first column, of the segment.
+template <bool kSecond>
+__device__ __forceinline__ void score(const Search& search, const RowBlock& block,
+                                      const SearchShared& shared, const uint8_t* spare,
+                                      int32_t first, Sums& sums) {
+  const int32_t own = own_column(search.sight, block);
+#pragma unroll
+  for (int c = 0; c < Sums::kColumns; ++c) {
+    const int32_t column = first + Sums::column(c);
+    const int64_t number = block.column_begin + column;
+    bool wanted = column < shared.most;
+    const float inverse = wanted ? search.inverse[number] : 0;
+    if constexpr (kSecond) wanted = wanted && spare[number] == 0;
+#pragma unroll
+    for (int r = 0; r < Sums::kRows; ++r) {
+      const int row = Sums::row(r);
+      const bool sees = wanted && column < shared.seen[row] && column != own + row;
+      sums.at(r, c) = sees ? __fmul_rn(sums.at(r, c), inverse) : -INFINITY;
+    }
+  }
+}
+
+// A block for each unit. The first look takes the rows of a block, the second those only that had
+// too many candidates, by finer sums, which take more registers. spare: [columns.n_rows], not 0
+// where a column is not worth a look.
+template <bool kSecond>
+__global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
+    look(Search search, float margin, const uint8_t* spare) {
+  auto& shared = *reinterpret_cast<SearchShared*>(shared_memory());
+  const Unit unit = search.units[blockIdx.x];
+  const RowBlock block = search.blocks[unit.block];
+  const int place = static_cast<int>(threadIdx.x);
+  int32_t seen = 0;
+  if (place < block.n_rows) {
+    const int64_t row = block.row_begin + place;
+    if (!kSecond || search.index[row] == kRescan) {
+      seen = static_cast<int32_t>(
+          columns_seen(search.sight, row, block.segment_row_begin, block.n_columns));
+    }
+  }
+  if (kSecond && __syncthreads_or(seen != 0) == 0) return;
+  clear(shared.lists, block.n_rows);
+  if (place == 0) shared.most = 0;
+  __syncthreads();
+  if (place < kBlockRows) {
+    shared.seen[place] = seen;
+    atomicMax(&shared.most, seen);
+  }
+  __syncthreads();
+  const int64_t begin = int64_t{unit.tile_begin} * kBlockColumns;
+  const int64_t end = max(begin, min(int64_t{unit.tile_end} * kBlockColumns, int64_t{shared.most}));
+  const RowRange rows = {search.x.data, search.x.dim, block.row_begin,
+                         block.row_begin + block.n_rows};
+  const RowRange columns = {search.columns.data, search.columns.dim, block.column_begin + begin,
+                            block.column_begin + end};
+  multiply<kSecond>(rows, columns, shared.stages, [&](int64_t column, Sums& sums) {
+    const auto first = static_cast<int32_t>(column - block.column_begin);
+    score<kSecond>(search, block, shared, spare, first, sums);
+    collect(shared.lists, sums, first, margin);
+  });
+  const CandidateLists lists = {search.lists.list + block.first_list * kCandidates,
+                                search.lists.count + block.first_list, block.n_parts};
+  flush(shared.lists, lists, 0, block.n_rows, unit.part);
+}
+
+// A block for each block of rows, a warp for each row: decides among the candidates of a look. What
+// cannot be decided gets index kRescan after the first look, and goes to rescans after the second.
+// again: set to 1 for segments whose rows need a second look. [n_segments]
+template <bool kSecond>
+__global__ void __launch_bounds__(kBlockThreads)
+    decide(Search search, float margin, int32_t* again, Rescans rescans) {
+  const RowBlock block = search.blocks[blockIdx.x];
+  const CandidateLists lists = {search.lists.list + block.first_list * kCandidates,
+                                search.lists.count + block.first_list, block.n_parts};
+  const bool leads = threadIdx.x % 32 == 0;
+  int64_t n_rescored = 0, n_climbed = 0;
+  for (int place = static_cast<int>(threadIdx.x) / 32; place < block.n_rows; place += kWarps) {
+    const int64_t row = block.row_begin + place;
+    if (kSecond && search.index[row] != kRescan) continue;
+    int n_scored = 0;
+    const Best best = best_of(lists, place, margin, n_scored, [&](int32_t column) {
+      return exact_cosine(search, row, block.column_begin + column);
+    });
+    n_rescored += n_scored;
+    if (best.column != kRescan) {
+      if (leads) settle(search, row, block.column_begin, best);
+      continue;
+    }
+    ++n_climbed;
+    if (!leads) continue;
+    if constexpr (kSecond) {
+      const auto at = atomicAdd(rescans.count, 1ull);
+      rescans.block[at] = static_cast<int32_t>(blockIdx.x);
+      rescans.place[at] = place;
+    } else {
+      search.index[row] = kRescan;
+      atomicExch(again + block.segment, 1);
+    }
+  }
+  if (!leads || search.counts == nullptr) return;
+  if (threadIdx.x == 0 && !kSecond) count(&search.counts->rows, block.n_rows);
+  count(&search.counts->rescored, n_rescored);
+  if (!kSecond) count(&search.counts->climbed, n_climbed);
+}
+
+// A block for each row that is left, with every column.
+__global__ void __launch_bounds__(kBlockThreads)
+    rescan(Search search, Rescans rescans, const uint8_t* spare) {
+  Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const auto n = static_cast<int64_t>(*rescans.count);
+  int64_t n_scored = 0;
+  for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+    const RowBlock block = search.blocks[rescans.block[i]];
+    const int64_t row = block.row_begin + rescans.place[i];
+    const int64_t seen = columns_seen(search.sight, row, block.segment_row_begin, block.n_columns);
+    Best best = best_of_columns(search, row, block.column_begin, warp, static_cast<int32_t>(seen),
+                                kWarps, spare, n_scored);
+    if (threadIdx.x % 32 == 0) found[warp] = best;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      for (int w = 1; w < kWarps; ++w) {
+        if (beats(found[w], best)) best = found[w];
+      }
+      settle(search, row, block.column_begin, best);
+    }
+    __syncthreads();  // before the next row overwrites what was found
+  }
+  if (threadIdx.x % 32 == 0 && search.counts != nullptr) {
+    count(&search.counts->rescored, n_scored);
+  }
+}
+
+// The work memory, part after part; where it begins at 0 this only adds up its size.
+class Memory {
+ public:
+  explicit Memory(void* work) : begin_(reinterpret_cast<uintptr_t>(work)) {}
+
+  template <class T>
+  T* take(int64_t n) {
+    const size_t at = size_;
+    size_ += (static_cast<size_t>(n) * sizeof(T) + 255) / 256 * 256;
+    return reinterpret_cast<T*>(begin_ + at);
+  }
+  size_t size() const { return size_; }
+
+ private:
+  uintptr_t begin_;
+  size_t size_ = 0;
+};
+
+int64_t size_of(const auto& values) { return static_cast<int64_t>(values.size()); }
+
+template <class T>
+void upload(T* to, const std::vector<T>& values, Stream stream) {
+  copy(to, values.data(), values.size() * sizeof(T), stream);
+}
+
+}  // namespace
+
+struct MaxCosine::Comparison {
+  std::vector<int64_t> offsets, column_offsets;  // the second empty where columns are rows of x
+  Sight sight;
+  int64_t dim;
+  int sms;
+  Plan plan;
+
+  int64_t n_rows() const { return offsets.back(); }
+  int64_t n_columns() const { return same() ? offsets.back() : column_offsets.back(); }
+  bool same() const { return column_offsets.empty(); }
+};
+
+namespace {
+
+// What a run writes beside its results.
+struct Buffers {
+  double *norm, *column_norm;
+  float* inverse;
+  int64_t *offsets, *column_offsets;
+  RowBlock* blocks;
+  Unit* units;
+  DirectStretch* stretches;
+  CandidateLists lists;
+  int32_t* again;
+  uint8_t* spare;
+  unsigned char* spare_work;
+  Rescans rescans;
+  unsigned char *x, *columns;  // packed
+
+  template <class Comparison>
+  Buffers(const Comparison& c, const HalfRows& rows, const HalfRows* other, Memory& memory) {
+    const bool same = c.same();
+    const auto take = [&]<class T>(T*& part, int64_t n) { part = memory.take<T>(n); };
+    take(norm, c.n_rows());
+    take(column_norm, same ? 0 : c.n_columns());
+    take(inverse, c.n_columns());
+    take(offsets, size_of(c.offsets));
+    take(column_offsets, size_of(c.column_offsets));
+    take(blocks, size_of(c.plan.blocks));
+    take(units, size_of(c.plan.units));
+    take(stretches, size_of(c.plan.stretches));
+    take(lists.list, c.plan.n_lists * kCandidates);
+    take(lists.count, c.plan.n_lists);
+    const bool direct = c.plan.blocks.empty();
+    take(again, direct ? 0 : size_of(c.offsets));
+    take(spare, direct ? 0 : c.n_columns());
+    take(spare_work, direct ? 0 : static_cast<int64_t>(mark_spare_work_bytes(c.n_columns())));
+    take(rescans.count, 1);
+    take(rescans.block, direct ? 0 : c.n_rows());
+    take(rescans.place, direct ? 0 : c.n_rows());
+    take(x, static_cast<int64_t>(packed_bytes(rows)));
+    take(columns, same ? 0 : static_cast<int64_t>(packed_bytes(*other)));
+    if (same) column_norm = norm, column_offsets = offsets;
+  }
+};
+
+void norms_of(const HalfRows& rows, double* norm, float* inverse, Stream stream) {
+  squared_norms(rows, norm, stream);
+  launch(finish_norms, Grid{(rows.n_rows + kBlockThreads - 1) / kBlockThreads}, kBlockThreads, 0,
+         stream, norm, inverse, rows.n_rows);
+}
+
+// The error of (dot + error) / |y| in float32, for |y| of at least 1 - 2^-9: the dot's, divided,
+// and roundings of 1 / |y| and of the product by 2^-24 of at most 1 + 2^-9 each; the rest is more
+// than float64 rounds.
+float margin_for(double error) { return margin_of(error * (1 + 0x1p-8) + 3 * 0x1p-24); }
+
+// Rows that see many columns.
+void search_blocks(const Search& search, const Plan& plan, const Buffers& to, int sms,
+                   Stream stream) {
+  const Grid units{size_of(plan.units)}, blocks{size_of(plan.blocks)};
+  const int64_t dim = search.x.dim;
+  const float margin = margin_for(dot_error(dim)), fine = margin_for(fine_dot_error(dim));
+  const uint8_t* none = nullptr;
+  fill(to.again, 0, static_cast<size_t>(search.n_segments) * sizeof *to.again, stream);
+  fill(to.rescans.count, 0, sizeof *to.rescans.count, stream);
+  launch(look<false>, units, kBlockThreads, sizeof(SearchShared), stream, search, margin, none);
+  launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.again, to.rescans);
+  mark_spare(search.columns, search.column_offsets, search.n_segments, to.again, to.spare,
+             to.spare_work, stream);
+  launch(look<true>, units, kBlockThreads, sizeof(SearchShared), stream, search, fine, to.spare);
+  launch(decide<true>, blocks, kBlockThreads, 0, stream, search, fine, to.again, to.rescans);
+  launch(rescan, Grid{int64_t{kRescanBlocksPerSm} * sms}, kBlockThreads, kWarps * sizeof(Best),
+         stream, search, to.rescans, to.spare);
+}
+
+}  // namespace
+
+MaxCosine::MaxCosine(const Segments& segments, const Segments* other_segments, const Sight& sight,
+                     int64_t dim, const Device& device) {
+  PlanSizes sizes{kBlockRows, kBlockColumns};
+  sizes.sms = device.sms;
+  const auto copied = [](const Segments& from) {
+    return std::vector<int64_t>(from.offsets, from.offsets + from.n_segments + 1);
+  };
+  comparison_ = std::make_unique<const Comparison>(Comparison{
+      copied(segments), other_segments ? copied(*other_segments) : std::vector<int64_t>(),
+      Sight{sight.kind, nullptr, sight.but_self}, dim, device.sms,
+      make_plan(segments, other_segments, sight, sizes)});
+}
+
+MaxCosine::~MaxCosine() = default;
+
+size_t MaxCosine::work_bytes(const HalfRows& x, const HalfRows* other) const {
+  Memory memory(nullptr);
+  Buffers(*comparison_, x, other, memory);
+  return memory.size();
+}
+
+void MaxCosine::run(const HalfRows& x, const HalfRows* other, const int64_t* limits, double* cosine,
+                    int64_t* index, Counts* counts, void* work, Stream stream) const {
+  const Comparison& c = *comparison_;
+  if (x.n_rows != c.n_rows() || x.dim != c.dim || (other != nullptr) == c.same() ||
+      (other && (other->n_rows != c.n_columns() || other->dim != c.dim))) {
+    throw Error("max_cosine: the rows are not those that the comparison was planned for");
+  }
+  if (x.n_rows == 0) return;
+  Memory memory(work);
+  const Buffers to(c, x, other, memory);
+  upload(to.offsets, c.offsets, stream);
+  upload(to.column_offsets, c.same() ? c.offsets : c.column_offsets, stream);
+  upload(to.blocks, c.plan.blocks, stream);
+  upload(to.units, c.plan.units, stream);
+  upload(to.stretches, c.plan.stretches, stream);
+  norms_of(x, to.norm, c.same() ? to.inverse : nullptr, stream);
+  if (other) norms_of(*other, to.column_norm, to.inverse, stream);
+  Search search;
+  search.x = packed(x, to.x, stream);
+  search.columns = other ? packed(*other, to.columns, stream) : search.x;
+  search.norm = to.norm;
+  search.column_norm = to.column_norm;
+  search.inverse = to.inverse;
+  search.offsets = to.offsets;
+  search.column_offsets = to.column_offsets;
+  search.n_segments = size_of(c.offsets) - 1;
+  search.sight = {c.sight.kind, limits, c.sight.but_self};
+  search.blocks = to.blocks;
+  search.units = to.units;
+  search.stretches = to.stretches;
+  search.lists = to.lists;
+  search.cosine = cosine;
+  search.index = index;
+  search.counts = counts;
+  launch(compare_directly, Grid{size_of(c.plan.stretches)}, kBlockThreads, 0, stream, search);
+  if (!c.plan.blocks.empty()) search_blocks(search, c.plan, to, c.sms, stream);
+}
+
+}  // namespace tamis::cuda
