@@ -14,6 +14,7 @@ from tamis.data.id_index import IdIndex
 from tamis.data.ids_digest import ids_digest
 from tamis.data.score_file import ScoreFiles
 from tamis.errors import PoolError, RunError
+from tamis.filters.hype.reference import AGAINST, SIDES
 from tamis.filters.hype.terms import TERMS
 from tamis.report.choice import Order, choose_rows, named_rows, read_row
 from tamis.report.sheet import Cell, Sheet, picture_cell
@@ -88,10 +89,9 @@ class HypeRun:
     @property
     def reference(self) -> str:
         """What the rows were measured against, in a few words."""
-        found, measures = self.recipe["reference"], {"image": "txt", "text": "img"}
-        names = {"txt": "texts", "img": "images"}
-        used = [measures[side] for side in self._specificities()]
-        counts = [f"{found['count'][tensor]:,} {names[tensor]}" for tensor in used]
+        found = self.recipe["reference"]
+        used = [AGAINST[side] for side in self._specificities()]
+        counts = [f"{found['count'][tensor]:,} {SIDES[tensor]}s" for tensor in used]
         return f"{' and '.join(counts)}, reference {found['digest'][:12]}"
 
     def groups(self, n_rows: int) -> list[Group]:

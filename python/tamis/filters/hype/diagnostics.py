@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis import lorentz
+from tamis.filters.hype.reference import AGAINST, SIDES
 from tamis.score.spread import spread
 from tamis.score.table import REASON
 
 if TYPE_CHECKING:
-    from tamis.filters.hype.reference import Reference, Tensor
+    from tamis.filters.hype.reference import Reference
     from tamis.score.scorer import Tables
 
 Float64 = npt.NDArray[np.float64]
@@ -29,8 +30,6 @@ MANY: Final = 0.5
 _WIDTHS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_BINS: Final = 24
 _SHOWN: Final = ("min", "max", "mean", "quantiles")
-_TENSORS: Final[dict[str, Tensor]] = {"image": "txt", "text": "img"}
-_NAMES: Final[dict[Tensor, str]] = {"img": "reference_image", "txt": "reference_text"}
 
 
 def diagnose(
@@ -60,9 +59,10 @@ def diagnose(
         have them all; None where a term is constant. warnings: sentences.
     """
     sides, terms = list(sides), list(terms)
-    against = {_TENSORS[side]: reference.radii[_TENSORS[side]].radius for side in sides}
+    against = {AGAINST[side]: reference.radii[AGAINST[side]].radius for side in sides}
     radii = {side: _spread(tables, f"{name}_{side}_radius") for side in sides}
-    radii |= {_NAMES[tensor]: _spread_of(values) for tensor, values in against.items()}
+    told = {tensor: f"reference_{SIDES[tensor]}" for tensor in against}
+    radii |= {told[tensor]: _spread_of(values) for tensor, values in against.items()}
     width = _width([found["max"] for found in radii.values() if found["max"] is not None])
     edge = math.asinh(2 * min_radius)
     apexes: dict[str, Any] = {"clamp_radius": edge}
@@ -74,7 +74,7 @@ def diagnose(
         if side == "text":
             apexes["text"] = {"rows": sum(radii[side]["counts"]), "at_clamp": at_edge}
     for tensor, values in against.items():
-        radii[_NAMES[tensor]]["counts"] = _bins(values, width).tolist()
+        radii[told[tensor]]["counts"] = _bins(values, width).tolist()
         if tensor == "txt":
             apexes["reference_text"] = {"rows": len(values), "at_clamp": _within(values, edge)}
     return {

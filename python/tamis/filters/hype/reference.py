@@ -34,6 +34,8 @@ Index = npt.NDArray[np.int64]
 Tensor = Literal["img", "txt"]
 TENSORS: Final[tuple[Tensor, ...]] = ("img", "txt")
 SIDES: Final[dict[Tensor, str]] = {"img": "image", "txt": "text"}
+AGAINST: Final[dict[str, Tensor]] = {"image": "txt", "text": "img"}
+"""What the rows of a side are measured against."""
 
 _DECIMALS = 9  # of an angle in the manifest; beyond them processors may differ
 _EDGE = 1e-9  # a radius at the aperture clamp to within rounding is at it

@@ -12,6 +12,7 @@ from tamis import lorentz
 from tamis.errors import PoolError
 from tamis.filters.hype.diagnostics import diagnose
 from tamis.filters.hype.points import PointPairs, Points
+from tamis.filters.hype.reference import AGAINST, SIDES
 from tamis.filters.hype.terms import Float64, Measure, check_weights, terms_of, weighted_sum
 from tamis.score.pairs import joined_reasons
 from tamis.score.scorer import Scorer, Scores, Tables
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tamis.filters.hype.reference import Reference
     from tamis.filters.hype.terms_given import GivenColumn
     from tamis.run.inputs import InputFile
-
-_NEEDED = {"image": "txt", "text": "img"}  # side -> the tensor that it is measured against
 
 
 class Hype(Scorer):
@@ -185,12 +184,11 @@ def _together(images: Points | None, texts: Points | None) -> PointPairs | Point
 def _require_fit(sides: Mapping[str, Points], reference: Reference) -> None:
     for side, points in sides.items():
         reference.space.require_same(points.space, "the reference", f"the {side}s")
-        tensor = _NEEDED[side]
+        tensor, other = AGAINST[side], SIDES[AGAINST[side]]
         if tensor not in reference.count:
-            other = {"img": "images", "txt": "texts"}[tensor]
             raise PoolError(
-                f"expected a reference with {other} ({tensor}), which {side}s are measured against;"
-                f" it has none: take another, or score one side alone (--only)"
+                f"expected a reference with {other}s ({tensor}), which {side}s are measured "
+                f"against; it has none: take another, or score {other}s alone (--only {other})"
             )
 
 
