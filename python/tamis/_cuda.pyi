@@ -158,8 +158,7 @@ class MaxCosine:
         *,
         device: int,
     ) -> None: ...
-    @property
-    def work_bytes(self) -> int: ...
+    def work_bytes(self, x: _Address, other: _Address) -> int: ...
     def run(
         self,
         x: _Address,
