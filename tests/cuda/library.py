@@ -119,7 +119,8 @@ class Library:
         memory[GUARD : GUARD + size] = POISON
         self._allocated.append(memory)
         inside = memory[GUARD : GUARD + size].view(dtype).reshape(shape)
-        self.call("emulation_add_memory", inside, size)
+        if size:  # NumPy lets an empty slice point elsewhere
+            self.call("emulation_add_memory", inside, size)
         return inside
 
     def array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:

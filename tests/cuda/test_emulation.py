@@ -16,7 +16,8 @@ SEEDS = (0, 1, 2, 3)
 # sum_order, truncate: the models of the tensor core's sums
 MODELS = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0))
 RACE = r"offset \d+ of shared memory, which (thread \d+|other threads)"
-# As in emulation/exports_emulation.cpp, with a part of the sentence that finds it.
+RACE_IN_ARRAY = r"offset \d+ of an array of 256 bytes, which thread \d+ of block number \d wrote"
+# As in emulation/exports_mistakes.cpp, with a part of the sentence that finds it.
 MISTAKES = {
     "early_exit": "thread 37 has ended",
     "half_a_barrier": "but thread 0 waits at __syncthreads",
@@ -42,6 +43,10 @@ MISTAKES = {
     "lanes_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
     "shuffle_as_barrier": f"read {RACE} wrote",
     "copy_without_barrier": f"read {RACE} wrote|wrote {RACE} read",
+    "array_written_twice": f"wrote {RACE_IN_ARRAY}",
+    "array_written_by_blocks": f"wrote {RACE_IN_ARRAY}",
+    "array_read_by_blocks": f"read {RACE_IN_ARRAY}",
+    "array_without_fence": f"read {RACE_IN_ARRAY}",
     "endless": "accesses and met nobody",
 }
 
@@ -183,6 +188,14 @@ def test_barriers_allow_sharing(library: Library, seed: int) -> None:
     shared = np.empty(64, np.int64)
     shared[i ^ 2] = (i ^ 1) + (i - i % 32)
     assert (out == (shared[0] + shared[(i + 40) % 64]).sum()).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_last_block_may_read_what_others_wrote(library: Library, seed: int) -> None:
+    parts, total = library.empty(9, np.uint32), library.empty(1, np.uint32)
+    with library.configured(seed=seed):
+        library.call("try_sum_at_the_end", 9, parts, total, library.array(np.uint32([0])))
+    assert total[0] == sum(range(10, 19))
 
 
 def test_races_can_be_let_pass(library: Library) -> None:

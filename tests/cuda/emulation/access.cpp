@@ -12,29 +12,82 @@ namespace {
 // More than any thread needs between two meetings: it waits for what will never come.
 constexpr int64_t kEndless = int64_t{1} << 25;
 
+// The last write to a byte of device memory.
+struct Write {
+  uint32_t launch, block, epoch;  // all 0: none
+  uint16_t warp_epoch, fences;
+  int16_t thread;
+  bool atomic;
+};
+
 struct Memory {
   uintptr_t begin, end;
+  std::vector<Write> writes;  // by byte, once there is one
 };
 
 std::vector<Memory> memories;  // by begin; nobody adds any while a kernel runs
 uint64_t memories_version = 0;
+uint32_t launch_number = 0;
+std::vector<uint16_t> fences;  // by block, of this launch
 
 const char* verb(Access access) {
   return access == Access::read ? "read" : access == Access::write ? "wrote" : "changed";
 }
 
+// Whether the running thread may not build upon another one's write.
+bool races(const Write& write, Access access) {
+  const Thread& self = *running;
+  const SharedAccesses& mine = *self.accesses;
+  if (write.launch != launch_number || (write.atomic && access == Access::atomic)) return false;
+  if (write.block != mine.block()) {
+    return fences[write.block] == write.fences || fences[mine.block()] == 0;
+  }
+  if (write.thread == self.number || write.epoch != mine.epoch()) return false;
+  return write.thread / kWarp != self.warp || write.warp_epoch == mine.warp_epoch(self.warp);
+}
+
+void check_races(Memory& memory, size_t offset, size_t bytes, Access access) {
+  if (settings().host_threads > 1 || (access == Access::read && memory.writes.empty())) return;
+  if (memory.writes.empty()) memory.writes.resize(memory.end - memory.begin);
+  const Thread& self = *running;
+  const SharedAccesses& mine = *self.accesses;
+  for (size_t i = offset; i < offset + bytes; ++i) {
+    Write& write = memory.writes[i];
+    if (races(write, access)) {
+      fail_at_once(std::string(verb(access)) + " offset " + std::to_string(offset) +
+                   " of an array of " + std::to_string(memory.writes.size()) +
+                   " bytes, which thread " + std::to_string(write.thread) + " of block number " +
+                   std::to_string(write.block) + " wrote in the same launch");
+    }
+    if (access == Access::read) continue;
+    write = {launch_number,
+             static_cast<uint32_t>(mine.block()),
+             mine.epoch(),
+             mine.warp_epoch(self.warp),
+             fences[mine.block()],
+             static_cast<int16_t>(self.number),
+             access == Access::atomic};
+  }
+}
+
 // Nothing where the address is in no registered memory and in no zone.
 void check_device(uintptr_t at, size_t bytes, Access access) {
-  static thread_local Memory last{0, 0};
+  static thread_local Memory* last = nullptr;
   static thread_local uint64_t version = 0;
-  if (version == memories_version && at >= last.begin && at + bytes <= last.end) return;
+  const bool known = version == memories_version && last != nullptr;
+  if (known && at >= last->begin && at + bytes <= last->end) {
+    if (settings().races) check_races(*last, at - last->begin, bytes, access);
+    return;
+  }
+  last = nullptr;
   version = memories_version;
   auto next = std::upper_bound(memories.begin(), memories.end(), at,
                                [](uintptr_t value, const Memory& m) { return value < m.begin; });
   if (next != memories.begin() && at < (next - 1)->end + kZone) --next;
   if (next == memories.end() || at + bytes + kZone <= next->begin) return;
   if (at >= next->begin && at + bytes <= next->end) {
-    last = *next;
+    last = &*next;
+    if (settings().races) check_races(*next, at - next->begin, bytes, access);
     return;
   }
   fail_at_once(std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at offset " +
@@ -46,7 +99,7 @@ void check_device(uintptr_t at, size_t bytes, Access access) {
 
 void add_memory(const void* begin, size_t bytes) {
   const auto start = reinterpret_cast<uintptr_t>(begin);
-  memories.push_back({start, start + bytes});
+  memories.push_back({start, start + bytes, {}});
   std::sort(memories.begin(), memories.end(),
             [](const Memory& a, const Memory& b) { return a.begin < b.begin; });
   ++memories_version;
@@ -55,6 +108,15 @@ void add_memory(const void* begin, size_t bytes) {
 void forget_memory() {
   memories.clear();
   ++memories_version;
+}
+
+void begin_launch(size_t blocks) {
+  ++launch_number;
+  fences.assign(blocks, 0);
+}
+
+void pass_fence() {
+  if (running != nullptr) ++fences[running->accesses->block()];
 }
 
 void touch(const void* address, size_t bytes, Access access) {
@@ -73,11 +135,13 @@ void touch(const void* address, size_t bytes, Access access) {
   }
 }
 
-void SharedAccesses::begin(unsigned char* shared, size_t bytes, size_t zone, int warps) {
+void SharedAccesses::begin(unsigned char* shared, size_t bytes, size_t zone, int warps,
+                           size_t block) {
   start_ = reinterpret_cast<uintptr_t>(shared) - zone;
   whole_ = bytes + 2 * zone;
   zone_ = zone;
   bytes_ = bytes;
+  block_ = block;
   ++epoch_;
   warp_epochs_.assign(static_cast<size_t>(warps), 0);
   if (marks_.size() < bytes) marks_.resize(bytes);

@@ -61,7 +61,7 @@ class Block {
 
  private:
   static void enter(void* thread);
-  void prepare(const Launch& launch, uint64_t seed);
+  void prepare(const Launch& launch, size_t number, uint64_t seed);
   void check_guards();
   std::string deadlock() const;
 
@@ -95,7 +95,7 @@ void Block::enter(void* thread) {
   std::abort();
 }
 
-void Block::prepare(const Launch& launch, uint64_t seed) {
+void Block::prepare(const Launch& launch, size_t number, uint64_t seed) {
   launch_ = &launch;
   if (!stacks_ || stacks_->count() < launch.threads) stacks_.emplace(launch.threads);
   while (threads_.size() < static_cast<size_t>(launch.threads)) {
@@ -130,11 +130,12 @@ void Block::prepare(const Launch& launch, uint64_t seed) {
     std::memcpy(shared_.data() + i, &kGuard, sizeof kGuard);
   }
   std::memset(shared(), kPoison, launch.shared_bytes);
-  accesses_.begin(shared(), launch.shared_bytes, kGuardBytes, launch.threads / kWarp);
+  accesses_.begin(shared(), launch.shared_bytes, kGuardBytes, launch.threads / kWarp, number);
 }
 
 void Block::run(const Launch& launch, const Index& index, uint64_t seed) {
-  prepare(launch, seed);
+  const size_t plane = static_cast<size_t>(launch.grid.x) * launch.grid.y;
+  prepare(launch, index.x + static_cast<size_t>(launch.grid.x) * index.y + plane * index.z, seed);
   current = this;
   block_index = index;
   grid_size = launch.grid;
@@ -318,6 +319,7 @@ void run(const Launch& launch) {
   std::vector<uint64_t> order(static_cast<size_t>(grid.x) * grid.y * grid.z);
   std::iota(order.begin(), order.end(), uint64_t{0});
   std::mt19937_64 random(seed);
+  begin_launch(order.size());
   if (seed != 0) std::shuffle(order.begin(), order.end(), random);
 
   std::atomic<size_t> next{0};

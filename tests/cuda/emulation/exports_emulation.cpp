@@ -1,4 +1,4 @@
-// Kernels that try the emulation itself: right ones, and one for every mistake it must find.
+// Kernels that try the emulation itself, and the parts that are no kernels.
 #include <vector>
 
 #include "cuda/device/exact.h"
@@ -133,154 +133,6 @@ __global__ void copy_late(const uint16_t* x, int bytes, uint16_t* early, uint16_
   cp_async_wait<0>();
 }
 
-// One mistake each. The values keep the compiler from knowing.
-enum Mistake {
-  early_exit,
-  half_a_barrier,
-  two_barriers,
-  lonely_lane,
-  mask_without_lane,
-  divergent_matrix,
-  misaligned_matrix,
-  matrix_elsewhere,
-  misaligned_copy,
-  misaligned_vector,
-  past_shared,
-  before_shared,
-  copied_past_shared,
-  past_register_array,
-  past_array,
-  before_array,
-  overflow,
-  written_then_read,
-  read_then_written,
-  counted_by_hand,
-  counted_and_read,
-  lanes_without_barrier,
-  shuffle_as_barrier,
-  copy_without_barrier,
-  endless,
-  not_a_mistake,
-};
-
-// x: [16 bytes]; shared: [256]
-__device__ void race(int mistake, const uint32_t* x, unsigned char* shared) {
-  const int i = static_cast<int>(threadIdx.x);
-  auto* counter = reinterpret_cast<int*>(shared);
-  switch (mistake) {
-    case written_then_read:
-      shared[i] = 1;
-      shared[128 + i] = shared[(i + 32) % 64];
-      break;
-    case read_then_written:
-      shared[i] = 1;
-      __syncthreads();
-      if (i < 32) shared[128 + i] = shared[32 + i];
-      if (i >= 32) shared[i] = 2;
-      break;
-    case counted_by_hand:
-      *counter = *counter + 1;
-      break;
-    case counted_and_read:
-      atomicAdd(counter, 1);
-      shared[128 + i] = static_cast<unsigned char>(*counter);
-      break;
-    case lanes_without_barrier:
-      shared[i] = 1;
-      shared[128 + i] = shared[i ^ 1];
-      break;
-    case shuffle_as_barrier:
-      shared[i] = 1;
-      __shfl_sync(~0u, i, 0);
-      shared[128 + i] = shared[i ^ 1];
-      break;
-    case copy_without_barrier:
-      if (i < 2) cp_async_16(shared + 16 * i, x);
-      cp_async_commit();
-      cp_async_wait<0>();
-      if (i < 2) shared[128 + i] = shared[16 - 16 * i];
-      break;
-    default:
-      break;
-  }
-}
-
-__global__ void err(int mistake, int zero, uint32_t* out) {
-  const int i = static_cast<int>(threadIdx.x);
-  unsigned char* shared = shared_memory();
-  uint32_t r[4] = {0, 0, 0, 0};
-  switch (mistake) {
-    case early_exit:
-      if (i == 37) return;
-      break;
-    case half_a_barrier:
-      if (i < 32) __syncthreads();
-      break;
-    case two_barriers:
-      if (i < 32) {
-        __syncthreads();
-      } else {
-        __syncthreads();
-      }
-      break;
-    case lonely_lane:
-      if (i == 5) r[0] = __shfl_sync(~0u, r[0], zero);
-      break;
-    case mask_without_lane:
-      r[0] = __ballot_sync(0xfffffffeu, zero);
-      break;
-    case divergent_matrix:
-      if (i % 32 < 16) {
-        ldmatrix_x4(r, shared);
-      } else {
-        ldmatrix_x4_trans(r, shared);
-      }
-      break;
-    case misaligned_matrix:
-      ldmatrix_x4(r, shared + 8);
-      break;
-    case matrix_elsewhere:
-      ldmatrix_x4(r, out);
-      break;
-    case misaligned_copy:
-      cp_async_16(shared, reinterpret_cast<char*>(out) + 8);
-      break;
-    case misaligned_vector:
-      r[0] = reinterpret_cast<const uint4*>(shared + 4 + zero)->x;
-      break;
-    case past_shared:
-      if (i == 0) shared[256 + zero] = 0;
-      break;
-    case before_shared:
-      if (i == 0) shared[zero - 4] = 255;
-      break;
-    case copied_past_shared:
-      if (i == 0) std::memset(shared + 250, 0, static_cast<size_t>(zero + 7));
-      break;
-    case past_array:
-      r[0] = out[zero + 64];
-      break;
-    case before_array:
-      out[zero - 1] = 0;
-      break;
-    case past_register_array:
-      r[zero + 4] = 1;
-      break;
-    case endless:
-      while (*static_cast<volatile unsigned char*>(shared) == 255) {
-      }
-      break;
-    case overflow:
-      r[0] = static_cast<uint32_t>(0x7fffffff + i + zero);
-      break;
-    default:
-      race(mistake, out, shared);
-      break;
-  }
-  __syncthreads();
-  out[i] = r[0];
-}
-
 // Sharing that barriers allow: every byte by every thread of a warp, then of the block, in turns.
 __global__ void share(int* out) {
   const int i = static_cast<int>(threadIdx.x), lane = i % 32;
@@ -299,6 +151,17 @@ __global__ void share(int* out) {
   atomicMax(&values[1], sum);
   __syncthreads();
   out[i] = values[0];
+}
+
+// The last block to come sums what all blocks wrote. parts: [blocks]; sum, arrived: [1]
+__global__ void sum_at_the_end(uint32_t* parts, uint32_t* sum, unsigned* arrived) {
+  if (threadIdx.x != 0) return;
+  parts[blockIdx.x] = 10 + blockIdx.x;
+  __threadfence();
+  if (atomicAdd(arrived, 1u) + 1 < gridDim.x) return;
+  __threadfence();
+  *sum = 0;
+  for (unsigned i = 0; i < gridDim.x; ++i) *sum += parts[i];
 }
 
 __global__ void nothing() {}
@@ -344,12 +207,13 @@ TAMIS_EXPORT const char* try_copy_late(const uint16_t* x, int64_t bytes, uint16_
     launch(copy_late, Grid{}, 32, 1024, Stream{}, x, static_cast<int>(bytes), early, late);
   });
 }
-TAMIS_EXPORT const char* try_mistake(int64_t mistake, uint32_t* out) {
-  return guarded(
-      [&] { launch(err, Grid{}, 64, 256, Stream{}, static_cast<int>(mistake), 0, out); });
-}
 TAMIS_EXPORT const char* try_share(int32_t* out) {
   return guarded([&] { launch(share, Grid{}, 64, 256, Stream{}, out); });
+}
+TAMIS_EXPORT const char* try_sum_at_the_end(int64_t blocks, uint32_t* parts, uint32_t* sum,
+                                            uint32_t* arrived) {
+  return guarded(
+      [&] { launch(sum_at_the_end, Grid{blocks}, 32, 0, Stream{}, parts, sum, arrived); });
 }
 TAMIS_EXPORT const char* try_launch(int64_t blocks, int64_t threads, int64_t shared_bytes) {
   return guarded([&] {
