@@ -150,16 +150,16 @@ def test_rows_are_packed_where_they_must_be(library: Library, n: int, dim: int, 
 @pytest.mark.parametrize("name", ["mixture", "near_copies", "one_hot", "small_integers"])
 def test_families_and_widths(library: Library, name: str, d: int) -> None:
     family = cases.FAMILIES[name]
-    rows = family(83, d, 1)
+    rows = family(60, d, 1)
     with library.configured(seed=d):
-        check(library, rows, rows[33:], "own rows")
-        check(library, rows, family(35, d, 2), "another seed")
+        check(library, rows[:40], rows[20:], "own rows")
+        check(library, rows[:40], family(35, d, 2), "another seed")
 
 
 @pytest.mark.parametrize("name", sorted(cases.FAMILIES))
 def test_every_family(library: Library, name: str) -> None:
-    rows = cases.FAMILIES[name](60, 100, 3)
-    check(library, rows, cases.FAMILIES[name](150, 100, 4))
+    rows = cases.FAMILIES[name](40, 100, 3)
+    check(library, rows, cases.FAMILIES[name](140, 100, 4))
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_near_ties_of_2_to_the_minus_48(library: Library, d: int) -> None:
     x, centroids = cases.equidistant(150, d, d)
     for seed, (order, truncate) in enumerate(MODELS):
         with library.configured(seed=seed, sum_order=order, truncate=truncate):
-            check(library, x[:40], centroids, (order, truncate))
-            check(library, x[:40], np.ascontiguousarray(centroids[::-1]), (order, truncate))
+            turned = np.ascontiguousarray(centroids[:: -1 if seed % 2 else 1])
+            check(library, x[:20], turned, (order, truncate))
 
 
 def test_misleading_candidates(library: Library) -> None:
@@ -186,9 +186,9 @@ def test_misleading_candidates(library: Library) -> None:
     check(library, candidates, x)
 
 
-@pytest.mark.parametrize("copies", [2, 16, 17, 20, 140])
+@pytest.mark.parametrize("copies", [2, 16, 17, 20, 60])
 def test_copies_of_centroids_go_to_the_first(library: Library, copies: int) -> None:
-    x = cases.unit_rows(40, 33, 1)
+    x = cases.unit_rows(30, 33, 1)
     centroids = np.concatenate([cases.unit_rows(30, 33, 2), *[x[:3]] * copies])
     order = np.random.default_rng(copies).permutation(len(centroids))
     centroids = np.ascontiguousarray(centroids[order])
@@ -204,20 +204,20 @@ def test_copies_of_centroids_go_to_the_first(library: Library, copies: int) -> N
 
 
 def test_every_row_rescanned(library: Library) -> None:
-    x = cases.copies(300, 9, 1, distinct=1)
+    x = cases.copies(40, 9, 1, distinct=1)
     for seed, host_threads in ((0, 1), (4, 3)):
         with library.configured(seed=seed, host_threads=host_threads):
-            assert check(library, x, x[:50])[2] == 300
+            assert check(library, x, x[:20])[2] == 40
 
 
 @pytest.mark.parametrize("d", [1, 40, 77])
 def test_zero_rows_and_small_rows(library: Library, d: int) -> None:
     rng = np.random.default_rng(d)
-    x = cases.unit_rows(70, d, 1) * rng.choice([0, 2.0**-20, 2.0**-9, 0.3, 1], size=(70, 1))
+    x = cases.unit_rows(40, d, 1) * rng.choice([0, 2.0**-20, 2.0**-9, 0.3, 1], size=(40, 1))
     x = x.astype(np.float16)
-    check(library, x, x[20:60])
-    check(library, np.zeros_like(x), x)
-    check(library, x, np.zeros_like(x[:20]))
+    check(library, x, x[20:])
+    check(library, np.zeros_like(x[:9]), x)
+    check(library, x[:9], np.zeros_like(x[:20]))
 
 
 @pytest.mark.parametrize("shift", [1, 4, 8])

@@ -49,8 +49,8 @@ def approximations(exact: Any, rng: Any) -> Any:
 
 def test_keys_sort_as_floats_do(library: Library) -> None:
     rng = np.random.default_rng(0)
-    values = np.sort(rng.standard_normal(1000) * np.exp2(rng.integers(-149, 128, 1000)))
-    values = np.float32([-np.inf, *values, -0.0, 0.0, np.inf])
+    drawn = np.sort(rng.standard_normal(1000) * np.exp2(rng.integers(-149, 126, 1000)))
+    values = np.array([-np.inf, *drawn, -0.0, 0.0, np.inf], np.float32)
     keys, back = np.empty(len(values), np.int32), np.empty_like(values)
     ends = np.empty(2, np.float32)
     library.call("emulated_order_keys", values, len(values), keys, back, ends)

@@ -125,12 +125,19 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int64_t n = static_cast<int64_t>(*rescans.count);
+  const double error = quick_dot_error(x.dim) + 0x1p-40;  // and that of the sum below
+  int64_t n_rescored = 0;
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int64_t row = rescans.row[i];
     Best best = {0, kNoColumn};
     for (int64_t column = warp; column < centroids.n_rows; column += kWarps) {
+      const double quick =
+          quick_warp_dot(x.data + row * x.dim, centroids.data + column * x.dim, x.dim);
+      const double most = quick + error - (penalty != nullptr ? penalty[column] : 0);
+      if (best.column != kNoColumn && most < best.score) continue;
       const Best next = {exact_score(x, centroids, penalty, row, column),
                          static_cast<int32_t>(column)};
+      ++n_rescored;
       if (beats(next, best)) best = next;
     }
     if (threadIdx.x % 32 == 0) found[warp] = best;
@@ -141,9 +148,11 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
       }
       labels[row] = best.column;
       scores[row] = best.score;
-      if (counts != nullptr) count(&counts->rescored, centroids.n_rows);
     }
     __syncthreads();  // before the next row overwrites what was found
+  }
+  if (threadIdx.x % 32 == 0 && counts != nullptr && n_rescored != 0) {
+    count(&counts->rescored, n_rescored);
   }
 }
 

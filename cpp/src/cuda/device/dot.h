@@ -1,5 +1,4 @@
-// The exact dot product of two float16 rows. A product is a multiple of 2^-48 and exact in float32;
-// sums of rows of about unit norm never round in float64, so any order gives the same bits.
+// Dot products of two float16 rows by one warp: the exact one, and a quick look before it.
 #pragma once
 
 #include "cuda/device/half.h"
@@ -9,31 +8,44 @@ namespace tamis::cuda {
 
 namespace dots {
 
-// sum + the two products of a pair of float16 numbers.
-__device__ __forceinline__ double add_products(double sum, uint32_t x, uint32_t y) {
-  const float low =
-      half_to_float(static_cast<uint16_t>(x)) * half_to_float(static_cast<uint16_t>(y));
-  const float high =
-      half_to_float(static_cast<uint16_t>(x >> 16)) * half_to_float(static_cast<uint16_t>(y >> 16));
-  return sum + static_cast<double>(low) + static_cast<double>(high);
+// sum += the two products of a pair of float16 numbers, which are exact in float32.
+template <class Sum>
+__device__ __forceinline__ void add_products(uint32_t x, uint32_t y, Sum& sum) {
+  sum += static_cast<Sum>(half_to_float(static_cast<uint16_t>(x)) *
+                          half_to_float(static_cast<uint16_t>(y)));
+  sum += static_cast<Sum>(half_to_float(static_cast<uint16_t>(x >> 16)) *
+                          half_to_float(static_cast<uint16_t>(y >> 16)));
 }
 
-}  // namespace dots
-
-// One warp; every lane gets the dot product. x, y: [dim], 16-byte aligned, dim a multiple of 8.
-__device__ __forceinline__ double warp_dot(const uint16_t* x, const uint16_t* y, int64_t dim) {
-  double sum = 0;
+template <class Sum>
+__device__ __forceinline__ Sum warp_sum(const uint16_t* x, const uint16_t* y, int64_t dim) {
+  Sum sum = 0;
   for (int64_t i = static_cast<int64_t>(threadIdx.x % 32) * 8; i < dim; i += 256) {
     const uint4 a = *reinterpret_cast<const uint4*>(x + i);
     const uint4 b = *reinterpret_cast<const uint4*>(y + i);
-    sum = dots::add_products(sum, a.x, b.x);
-    sum = dots::add_products(sum, a.y, b.y);
-    sum = dots::add_products(sum, a.z, b.z);
-    sum = dots::add_products(sum, a.w, b.w);
+    add_products(a.x, b.x, sum);
+    add_products(a.y, b.y, sum);
+    add_products(a.z, b.z, sum);
+    add_products(a.w, b.w, sum);
   }
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
   return sum;
+}
+
+}  // namespace dots
+
+// All lanes call these and get the same value. x, y: [dim], 16-byte aligned, dim a multiple of 8.
+
+// Exact: a product is a multiple of 2^-48, and sums of rows of about unit norm never round in
+// float64; any order gives the same bits.
+__device__ __forceinline__ double warp_dot(const uint16_t* x, const uint16_t* y, int64_t dim) {
+  return dots::warp_sum<double>(x, y, dim);
+}
+
+// In float32, within quick_dot_error (shortlist.h), at a fraction of the cost.
+__device__ __forceinline__ float quick_warp_dot(const uint16_t* x, const uint16_t* y, int64_t dim) {
+  return dots::warp_sum<float>(x, y, dim);
 }
 
 }  // namespace tamis::cuda

@@ -160,8 +160,9 @@ __device__ __forceinline__ void add(const Sums& more, Sums& sums) {
 
 // For every tile of 128 columns, from columns.begin on, all threads call
 // epilogue(int64_t first_column, Sums& sums). Sums of rows and columns past the end are zero. rows:
-// at most 128. A barrier comes before the first call and between any two. Fine sums (fine_dot_error
-// in shortlist.h) take 64 more registers.
+// at most 128. A barrier comes before the first call and between any two; a second multiply() with
+// the same stages needs one before it. Fine sums (fine_dot_error in shortlist.h) take 64 more
+// registers.
 template <bool kFine = false, class Epilogue>
 __device__ __forceinline__ void multiply(const RowRange& rows, const RowRange& columns,
                                          Stages& stages, Epilogue&& epilogue) {

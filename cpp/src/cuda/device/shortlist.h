@@ -43,6 +43,12 @@ __host__ __device__ inline double fine_dot_error(int64_t dim) {
   return (32 * 0x1p-23 + static_cast<double>((dim + 31) / 32) * 0x1p-24) * (1 + 0x1p-7);
 }
 
+// The same of quick_warp_dot (dot.h): a lane adds 8 of 256 products, five more additions join the
+// lanes; each is rounded by up to 2^-24 of what is added so far.
+__host__ __device__ inline double quick_dot_error(int64_t dim) {
+  return (static_cast<double>((dim + 255) / 256 * 8) + 5) * 0x1p-24 * (1 + 0x1p-7);
+}
+
 // error: of an approximate score, which is below 2. The threshold is rounded by up to 2^-24, the
 // margin by 2^-24 of itself.
 __host__ __device__ inline float margin_of(double error) {
