@@ -137,9 +137,9 @@ def main() -> None:
     for kernel, counts in code.items():
         if counts["HMMA"]:
             print(
-                f"{kernel.architecture}: {sum(counts.values())} instructions, "
+                f"{kernel.architecture} {name_of(kernel)}: {sum(counts.values())} instructions, "
                 + ", ".join(f"{counts[word]} {word}" for word in (*NEEDED, *SPILLS))
-                + f", {stack.get(kernel, 0)} bytes of stack: {kernel.name}"
+                + f", {stack.get(kernel, 0)} bytes of stack"
             )
     said = faults(code, stack, ptx)
     if said:

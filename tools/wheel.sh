@@ -18,7 +18,8 @@ ZIG=$("$work/tools/bin/python" -c 'import os, ziglang; print(os.path.dirname(zig
 export ZIG ZIG_GLOBAL_CACHE_DIR=$work/zig-cache ZIG_LOCAL_CACHE_DIR=$work/zig-cache
 "$python" "${pip[@]}" wheel --no-deps --no-build-isolation --wheel-dir "$work/raw" \
   --config-settings=build-dir="$work/cmake" \
-  --config-settings=cmake.toolchain-file="$PWD/cmake/zig.cmake" .
+  --config-settings=cmake.toolchain-file="$PWD/cmake/zig.cmake" \
+  --config-settings=cmake.define.TAMIS_CUDA=OFF .  # nvcc's host code and zig's libc++ do not mix
 
 rm -f dist/*.whl
 "$work/tools/bin/auditwheel" repair --wheel-dir dist "$work"/raw/*.whl

@@ -14,12 +14,13 @@ import pytest
 
 import tamis
 
-# A manylinux system has the first five; a build with the machine's own compiler adds the last two.
+# A manylinux system has the first six; a build with the machine's own compiler adds the last two.
 ALLOWED = {
     "libc.so.6",
     "libm.so.6",
     "libpthread.so.0",
     "libdl.so.2",
+    "librt.so.1",
     "ld-linux-x86-64.so.2",
     "libstdc++.so.6",
     "libgcc_s.so.1",
@@ -39,15 +40,21 @@ def distribution() -> importlib.metadata.Distribution:
         pytest.skip("tamis is not installed: run `make test`")
 
 
-def run(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def run(*words: str, **environment: str) -> str:
+    done = subprocess.run(
+        words, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def extension() -> pathlib.Path:
+@pytest.fixture(params=["_cpu", "_cuda"])
+def extension(request: pytest.FixtureRequest) -> pathlib.Path:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    return pathlib.Path(str(distribution().locate_file(f"tamis/_cpu{suffix}")))
+    path = pathlib.Path(str(distribution().locate_file(f"tamis/{request.param}{suffix}")))
+    if request.param == "_cuda" and not path.exists():
+        pytest.skip("tamis was built without CUDA")
+    return path
 
 
 def test_the_tests_import_the_installed_package() -> None:
@@ -75,22 +82,23 @@ def test_only_the_package_is_installed() -> None:
     assert tops == {"tamis", f"tamis-{distribution().version}.dist-info"}
     suffixes = {file.suffix for file in files if file.parts[0] == "tamis"}
     assert suffixes <= {".py", ".pyc", ".pyi", ".typed", ".so", ".npz", ".safetensors", ".toml"}
-    assert len([file for file in files if file.suffix == ".so"]) == 1
+    modules = {file.name.partition(".")[0] for file in files if file.suffix == ".so"}
+    assert modules in ({"_cpu"}, {"_cpu", "_cuda"})
 
 
-def test_the_extension_needs_the_system_libraries_only() -> None:
-    lines = run("ldd", str(extension())).splitlines()
+def test_the_extension_needs_the_system_libraries_only(extension: pathlib.Path) -> None:
+    lines = run("ldd", str(extension)).splitlines()
     needed = {line.split()[0].rsplit("/", 1)[-1] for line in lines}
     assert needed - {"linux-vdso.so.1"} <= ALLOWED
 
 
-def test_the_extension_exports_its_entry_point_only() -> None:
+def test_the_extension_exports_its_entry_point_only(extension: pathlib.Path) -> None:
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("nm (binutils) is missing")
-    lines = run(nm, "--dynamic", "--defined-only", "--format=posix", str(extension())).splitlines()
+    lines = run(nm, "--dynamic", "--defined-only", "--format=posix", str(extension)).splitlines()
     strong = {line.split()[0] for line in lines if line.split()[1] in "TDB"}
-    assert strong == {"PyInit__cpu"}
+    assert strong == {f"PyInit_{extension.name.partition('.')[0]}"}
 
 
 @pytest.mark.parametrize("module", ["tamis", "tamis.kernels"])
@@ -99,6 +107,15 @@ def test_import_stays_light(module: str) -> None:
     loaded = run(sys.executable, "-c", script).split()
     assert module.partition(".")[0] in loaded
     assert not set(LATE) & set(loaded)
+
+
+def test_the_cuda_module_waits_until_it_is_asked_for() -> None:
+    script = (
+        "import sys, tamis, tamis.kernels, tamis.filters.semdedup;"
+        "print('tamis._cuda' in sys.modules, tamis.info()['cuda']['reason'])"
+    )
+    told = run(sys.executable, "-c", script, CUDA_VISIBLE_DEVICES="").split(maxsplit=1)
+    assert told[0] == "False" and told[1].strip() != "None"
 
 
 @pytest.mark.parametrize("words", [(), ("dedup",), ("select",), ("info",)])
