@@ -85,6 +85,15 @@ def test_warnings_are_printed(pool: Path, tmp_path: Path) -> None:
     assert told.count("warning:") == 3
 
 
+def test_rows_of_an_unknown_model_are_told_of(pool: Path, tmp_path: Path) -> None:
+    assert score(pool, tmp_path / "run", *FEW, "--quiet").code == 0
+    unnamed = [option for option in POINTS if option not in ("--model", "m")]
+    named = ("--reference", tmp_path / "run/reference.safetensors", "--out", tmp_path / "other")
+    found = json.loads(call("score", "hype", pool, *unnamed, *named, "--json").out)
+    (warning,) = found["diagnostics"]["warnings"]
+    assert warning.startswith("the rows do not say which model made them")
+
+
 def test_points_of_a_hyperbolic_embed_step(tmp_path: Path) -> None:
     run = tmp_path / "run"
     sides = {"image": [random_rows(40, 8)], "text": [random_rows(40, 8, seed=1)]}

@@ -39,6 +39,8 @@ def diagnose(
     terms: Iterable[str],
     reference: Reference,
     min_radius: float,
+    *,
+    named: bool = True,
 ) -> dict[str, Any]:
     """Return what `summary.json` says of a HYPE score.
 
@@ -49,6 +51,7 @@ def diagnose(
         terms: the terms of the score.
         reference: what was measured against.
         min_radius: K of the half-aperture.
+        named: whether all rows say which model made them.
 
     Returns:
         apexes: of the texts scored and of the reference texts that are apexes, `rows` and
@@ -83,7 +86,7 @@ def diagnose(
         "radii": {"width": width, **radii},
         "standard_errors": {side: _spread(tables, f"{name}_{side}_error") for side in sides},
         "correlations": _correlations(tables, name, terms),
-        "warnings": _warnings(apexes, beyond, radii, reference),
+        "warnings": _warnings(apexes, beyond, radii, reference, named),
     }
 
 
@@ -169,6 +172,7 @@ def _warnings(
     beyond: Mapping[str, int],
     radii: Mapping[str, Any],
     reference: Reference,
+    named: bool,
 ) -> list[str]:
     found = []
     for what, told in (("text", "texts"), ("reference_text", "reference texts")):
@@ -190,5 +194,10 @@ def _warnings(
         found.append(
             "the reference does not say which model made it, so nothing shows that it is the model "
             "of the rows"
+        )
+    elif not named:
+        found.append(
+            "the rows do not say which model made them, so nothing shows that it is the model of "
+            "the reference"
         )
     return found

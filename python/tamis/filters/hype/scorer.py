@@ -163,7 +163,13 @@ class Hype(Scorer):
 
     def diagnose(self, tables: Tables) -> dict[str, Any]:
         return diagnose(
-            tables, self._name, self.sides, self.weights, self.reference, self.measure.min_radius
+            tables,
+            self._name,
+            self.sides,
+            self.weights,
+            self.reference,
+            self.measure.min_radius,
+            named=all(points.space.model is not None for points in self.sides.values()),
         )
 
     def _sum(self, values: Mapping[str, Float64]) -> Float64:
