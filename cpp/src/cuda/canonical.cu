@@ -38,25 +38,15 @@ __device__ int binary_exponent(unsigned long long magnitude) {
   return field != 0 ? field - 1022 : -1010 - __clzll(static_cast<long long>(magnitude));
 }
 
-// power: -1074 .. 1023
-__device__ double power_of_two(int power) {
+// The power of two that brings the largest element to [0.5, 1). At most 2^1000, since 2^1073 is no
+// float64 number: it brings even 2^-1074 to 2^-74, whose square is exact, and which power it was
+// shows in no quotient. One product with it rounds as ldexp does.
+__device__ double scale_of(unsigned long long magnitude) {
+  const int power = min(-binary_exponent(magnitude), 1000);  // -1024 at least
   const unsigned long long word =
       power < -1022 ? 1ull << (power + 1074) : static_cast<unsigned long long>(power + 1023) << 52;
   return __longlong_as_double(static_cast<long long>(word));
 }
-
-// ldexp: up in two exact steps where one is not enough, down in one, which rounds once.
-struct Scale {
-  double first, second;
-
-  // power: -1074 .. 2000
-  __device__ explicit Scale(int power)
-      : first(power_of_two(power < 1000 ? power : 1000)),
-        second(power_of_two(power < 1000 ? 0 : power - 1000)) {}
-  __device__ double operator()(double value) const {
-    return multiply(multiply(value, first), second);
-  }
-};
 
 __device__ bool near_one(double square) {
   const double norm = square_root(square);
@@ -134,7 +124,7 @@ __global__ void __launch_bounds__(kRowThreads)
   double square = norm_squared(width, [&](int64_t i) { return widened(own[i]); });
   RowState found = RowState::rounded;
   const bool scaled = !(square >= 0x1p-900 && magnitude_bits(square) < kInfinity);
-  Scale scale(0);
+  double scale = 1;
   if (__any_sync(kWholeWarp, scaled)) {
     const unsigned long long largest = largest_magnitude(own, width);
     if (scaled && largest >= kInfinity) {
@@ -142,9 +132,10 @@ __global__ void __launch_bounds__(kRowThreads)
     } else if (scaled && largest == 0) {
       found = RowState::zero;
     } else if (scaled) {
-      scale = Scale(-binary_exponent(largest));
+      scale = scale_of(largest);
     }
-    const double again = norm_squared(width, [&](int64_t i) { return scale(widened(own[i])); });
+    const double again =
+        norm_squared(width, [&](int64_t i) { return multiply(widened(own[i]), scale); });
     if (scaled) square = again;
   }
   const bool unit = !scaled && near_one(square);
@@ -160,7 +151,7 @@ __global__ void __launch_bounds__(kRowThreads)
 #pragma unroll 4
   for (int64_t i = lane_of_row(); i < dim; i += kRowLanes) {
     double value = widened(own[i]);
-    if (scaled) value = scale(value);
+    if (scaled) value = multiply(value, scale);
     if (found != RowState::as_is) value = divide(value, norm);
     out[i] = bad ? 0 : double_to_half(value);
   }
