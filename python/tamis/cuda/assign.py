@@ -51,7 +51,7 @@ def assign(
         wide = rescaled(device.download(scores), scaled.exponent, euclidean)
         scores = device.upload(wide.astype(np.float32))
         return device.given(labels), device.given(scores)
-    return device.given(labels), device.library.given(device.library.to_float32(scores.owner))
+    return device.given(labels), device.given(device.to_float32(scores))
 
 
 def assign64(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from types import ModuleType
@@ -70,15 +72,8 @@ class Device:
         Raises:
             GpuMemoryError: there is no room.
         """
-        try:
-            owner = self.library.empty(shape, dtype)
-        except self.library.out_of_memory:
-            n_bytes = prod(shape) * _SIZES[dtype]
-            raise GpuMemoryError(
-                f"cuda:{self.ordinal} has no room for {n_bytes:,} bytes more; free some, or give "
-                "fewer rows at a time"
-            ) from None
-        return Array(owner, self.library.layout(owner).address, shape, dtype)
+        with self._room(prod(shape) * _SIZES[dtype]):
+            return self._own(self.library.empty(shape, dtype))
 
     def zeros(self, shape: Shape, dtype: str) -> Array:
         """A new array of zeros."""
@@ -147,9 +142,43 @@ class Device:
         """A host copy of what lives on a GPU; anything else as it is."""
         return x if cuda_ordinal(x) is None else self.download(self.view(x))
 
+    def take(self, array: Array, rows: npt.NDArray[np.int64]) -> Array:
+        """Some rows of a whole matrix, copied."""
+        with self._room(len(rows) * array.shape[1] * _SIZES[array.dtype]):
+            return self._own(self.library.take(array.owner, rows))
+
+    def at_least(self, array: Array, value: int) -> Array:
+        """Where the elements of a whole array are value or more, as bool."""
+        with self._room(prod(array.shape)):
+            return self._own(self.library.at_least(array.owner, value))
+
+    def to_float32(self, array: Array) -> Array:
+        """A whole array as float32, rounded to nearest even."""
+        with self._room(4 * prod(array.shape)):
+            return self._own(self.library.to_float32(array.owner))
+
+    def stack(self, arrays: Sequence[Any]) -> Any:
+        """Arrays of the library, of one shape, along a new first axis."""
+        with self._room(sum(self._own(array).n_bytes for array in arrays)):
+            return self.library.stack(arrays)
+
     def given(self, array: Array) -> Any:
         """A whole array of `empty`, as the caller gets it."""
         return self.library.given(array.owner)
+
+    def _own(self, owner: Any) -> Array:
+        address, shape, _, dtype = self.library.layout(owner)
+        return Array(owner, address, shape, dtype)
+
+    @contextmanager
+    def _room(self, n_bytes: int) -> Iterator[None]:
+        try:
+            yield
+        except self.library.out_of_memory:
+            raise GpuMemoryError(
+                f"cuda:{self.ordinal} has no room for {n_bytes:,} bytes more; free some, or give "
+                "fewer rows at a time"
+            ) from None
 
 
 def open_device(ordinal: int, like: Any = None) -> Device:

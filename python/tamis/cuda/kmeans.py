@@ -33,7 +33,7 @@ def kmeans(ordinal: int, x: Any, n_clusters: int, **options: Any) -> on_cpu.KMea
     if len(view.shape) == 2:
         return _given(device, _kmeans(device, owner, n_clusters, **options))
     parts = [_kmeans(device, owner[i], n_clusters, **options) for i in range(len(view))]
-    return _given(device, on_cpu.stacked(parts, device.library.stack))
+    return _given(device, on_cpu.stacked(parts, device.stack))
 
 
 def updates(
@@ -83,7 +83,7 @@ def _kmeans(
     scores = (
         device.download(lloyd.scores).astype(np.float32)
         if in_host_memory
-        else device.library.to_float32(lloyd.scores.owner)
+        else device.to_float32(lloyd.scores).owner
     )
     return on_cpu.KMeansResult(
         device.download(lloyd.centroids) if in_host_memory else lloyd.centroids.owner,
@@ -173,6 +173,12 @@ class Lloyd:
         high, low = self.device.download(total)
         return (int(high) << 64) + int(low.view(np.uint64))
 
+    def changed_from(self, before: Array) -> int:
+        """How many labels differ from earlier ones."""
+        changed = self.device.zeros((1,), "int64")
+        self._count_changed(before, changed)
+        return int(self.device.download(changed)[0])
+
     def _assign(self, sums: Sums | None, before: Array | None, *, add: bool) -> None:
         device, targets = self.device, self._targets()
         for buffer in sums or ():
@@ -180,13 +186,15 @@ class Lloyd:
         for part, rows in self.rows.blocks():
             labels, scores = self.labels.part(part), self.scores.part(part)
             assign_into(device, rows, targets, not self.spherical, 1, labels, scores)
-            if sums is not None and before is not None:
-                old = before.part(part).address
-                device.module.count_changed(
-                    labels.address, old, len(rows), sums.changed.address, **device.on
-                )
             if sums is not None and add:
                 self._add(sums, rows, labels)
+        if sums is not None and before is not None:
+            self._count_changed(before, sums.changed)
+
+    def _count_changed(self, before: Array, changed: Array) -> None:
+        self.device.module.count_changed(
+            self.labels.address, before.address, len(before), changed.address, **self.device.on
+        )
 
     def _sums(self) -> Sums:
         (k, dim), empty = self.centroids.shape, self.device.empty

@@ -200,9 +200,7 @@ class Cupy:
             return self._cupy.asarray(x)
 
     def layout(self, array: Any) -> Layout:
-        dtype = array.dtype
-        name = dtype.name if dtype.isnative else f"{dtype.name} of foreign byte order"
-        return Layout(int(array.data.ptr), array.shape, array.strides, name)
+        return Layout(int(array.data.ptr), array.shape, array.strides, dtype_name(array.dtype))
 
     def take(self, array: Any, rows: npt.NDArray[np.int64]) -> Any:
         with self._scope():
@@ -235,6 +233,11 @@ class Cupy:
     def _scope(self) -> AbstractContextManager[Any]:
         scope: AbstractContextManager[Any] = self._cupy.cuda.Device(self.ordinal)
         return scope
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """As torch names it too; one that no kernel reads where the byte order is foreign."""
+    return dtype.name if dtype.isnative else f"{dtype.name} of foreign byte order"
 
 
 LIBRARIES: dict[str, Callable[[int], Library]] = {"torch": Torch, "cupy": Cupy}

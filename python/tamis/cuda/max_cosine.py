@@ -42,7 +42,7 @@ def max_cosine(
     compare_into(
         device, rows, columns, Comparison(bounds, column_bounds, None, others), cosine, index
     )
-    return device.library.given(device.library.to_float32(cosine.owner)), device.given(index)
+    return device.given(device.to_float32(cosine)), device.given(index)
 
 
 def max_cosine64(

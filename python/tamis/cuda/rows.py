@@ -20,8 +20,7 @@ def canonical(ordinal: int, x: Any) -> tuple[Any, Any]:
     """`tamis.canonical` of rows on a GPU."""
     device = open_device(ordinal, x)
     rows, state = make_canonical(device, device.matrix(x))
-    bad = device.library.at_least(state.owner, BAD)
-    return device.given(rows), device.library.given(bad)
+    return device.given(rows), device.given(device.at_least(state, BAD))
 
 
 def make_canonical(device: Device, x: Array) -> tuple[Array, Array]:
@@ -66,11 +65,7 @@ class ResidentRows:
         """Some rows."""
         if not len(numbers):
             return ResidentRows(self.device, self.rows.part(slice(0, 0)))
-        library = self.device.library
-        owner = library.take(self.rows.owner, numbers)
-        shape = (len(numbers), self.shape[1])
-        rows = Array(owner, library.layout(owner).address, shape, "float16")
-        return ResidentRows(self.device, rows)
+        return ResidentRows(self.device, self.device.take(self.rows, numbers))
 
     def read(self, numbers: Index) -> npt.NDArray[np.float16]:
         """Some rows, in host memory."""

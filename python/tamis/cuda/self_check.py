@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tamis import _native
 from tamis._native import bits, cpu
 from tamis.cuda.assign import Targets, assigned
-from tamis.cuda.device import Device
+from tamis.cuda.device import Device, GpuMemoryError
 from tamis.cuda.kmeans import Lloyd
 from tamis.cuda.max_cosine import compare_into
 from tamis.cuda.rows import ResidentRows, make_canonical
@@ -30,6 +30,7 @@ DIMS = (67, 136)
 """Odd, and a whole number of 16-byte pieces: rows that are copied first, and rows as they are."""
 _ROWS = 150
 _CENTROIDS = 140  # more than one tile of 128
+_SMALLEST = np.float16(2.0**-24)  # the smallest positive float16
 
 Results = tuple[npt.NDArray[Any], ...]
 
@@ -67,6 +68,8 @@ def difference(device: Device) -> str | None:
         for name, on_cpu, on_gpu in _operations():
             try:
                 found = on_gpu(device, problem)
+            except GpuMemoryError:
+                raise
             except RuntimeError as error:
                 return f"{name} failed in the self-check of cuda:{device.ordinal} ({error})"
             if _hash(found) != _hash(on_cpu(problem)):
@@ -83,14 +86,14 @@ def make_problem(dim: int) -> Problem:
     raw = rng.standard_normal((_ROWS, dim), dtype=np.float32)
     raw[40:60] = raw[40] + np.float32(0.03) * raw[40:60]  # near-copies
     raw[60:70] = raw[60]  # copies
-    rows = _unit(raw)
-    centroids = _unit(rng.standard_normal((_CENTROIDS, dim)))
+    raw[:, 0] = 0
+    rows, centroids = _unit(raw), _unit(rng.standard_normal((_CENTROIDS, dim)))
     centroids[:20] = rows[30:50]
     centroids[70:90] = centroids[:20]  # ties between tiles
-    centroids[130:] = centroids[131]
-    # A last bit of one element: scores that differ by 2^-48, or not at all.
-    bits(centroids)[130::2, 0] ^= 1
-    rows[::7, 0] = 2.0**-24
+    # Best and second best differ by 2^-48 for every seventh row.
+    rows[::7, 0] = _SMALLEST
+    centroids[100:140] = np.repeat(rows[: 7 * 20 : 7], 2, axis=0)
+    centroids[100:140:2, 0], centroids[101:140:2, 0] = 3 * _SMALLEST, 4 * _SMALLEST
     raw[3], raw[5, dim // 2], raw[7] = 0, np.nan, 2.0**-70
     sizes = [0, 1, 0, 2, 31, 1, 1, 90, 0, 5]
     offsets = np.cumsum([0, *sizes, _ROWS - sum(sizes), 0], dtype=np.int64)
@@ -154,16 +157,19 @@ def _assigned(
 def _update(problem: Problem, *, spherical: bool) -> Results:
     rows, labels, before = bits(problem.rows), _labels(), bits(problem.centroids)
     following = cpu.update_centroids(rows, labels, before, spherical)
-    return following, np.array([str(cpu.inertia(rows, labels, before))])
+    changed = int((labels != np.roll(labels, 1)).sum())
+    return following, np.array([str(cpu.inertia(rows, labels, before)), str(changed)])
 
 
 def _update_there(device: Device, problem: Problem, *, spherical: bool) -> Results:
     rows = ResidentRows(device, device.upload(problem.rows))
     lloyd = Lloyd(device, rows, device.upload(problem.centroids), spherical=spherical)
     lloyd.labels = device.upload(_labels())
+    changed = lloyd.changed_from(device.upload(np.roll(_labels(), 1)))
     inertia = lloyd.inertia()
     lloyd.update()
-    return device.download(lloyd.centroids).view(np.uint16), np.array([str(inertia)])
+    following = device.download(lloyd.centroids).view(np.uint16)
+    return following, np.array([str(inertia), str(changed)])
 
 
 def _max_cosine(problem: Problem, *, others: bool, rectangular: bool) -> Results:

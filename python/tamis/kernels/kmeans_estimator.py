@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tamis.kernels.assign import assign
 from tamis.kernels.kmeans import Init, kmeans
+from tamis.kernels.place import mapped
 
 
 class KMeans:
@@ -25,6 +26,8 @@ class KMeans:
         inertia_: sum of |x - c|^2 in the units of x (of the canonical rows when spherical).
         n_iter_: updates of the centroids.
         n_features_in_: d.
+
+    Arrays are of x's library where x is on a GPU.
 
     Example:
         >>> x = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -60,7 +63,7 @@ class KMeans:
         self.cluster_centers_: npt.NDArray[Any] = (
             result.centroids
             if self.spherical
-            else np.ldexp(result.centroids.astype(np.float64), result.exponent)
+            else mapped(result.centroids, lambda c: np.ldexp(c.astype(float), result.exponent))
         )
         self.labels_ = result.labels
         self.inertia_ = float(np.ldexp(result.inertia, 2 * result.exponent))

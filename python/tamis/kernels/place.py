@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+import numpy.typing as npt
 
 from tamis._array import cuda_of, cuda_ordinal
 from tamis._native import ordinal_of
@@ -56,6 +58,17 @@ def device_of(device: str | None, x: Any) -> str:
     """
     place = cuda_of(device, x=x)
     return "cpu" if place is None else f"cuda:{place}"
+
+
+def mapped(x: Any, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Any:
+    """A NumPy function of an array, where the array is."""
+    place = cuda_ordinal(x)
+    if place is None:
+        return function(x)
+    from tamis.cuda.device import open_device
+
+    device = open_device(place, x)
+    return device.given(device.upload(function(device.host(x))))
 
 
 def on_host(x: Any) -> Any:

@@ -1,0 +1,143 @@
+"""A GPU that gives another bit than the CPU is refused at its first use; the GPU is emulated."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.cuda.extension import emulated_cuda
+from tests.cuda.fake_gpu import DeviceArray, Gpu, fake_gpu
+
+import cases
+import tamis
+from bits import assert_same_bits
+from tamis import _native
+from tamis.cuda import self_check
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
+    with fake_gpu(emulated_cuda()) as fake:
+        monkeypatch.setattr(self_check, "_checked", set())
+        yield fake
+
+
+def spoil(
+    monkeypatch: pytest.MonkeyPatch, name: str, out: int, call_number: int, byte: int
+) -> None:
+    """Let one call of a kernel flip a bit of what it writes to argument `out`."""
+    kernel, calls = getattr(_native.cuda(), name), iter(range(10_000))
+
+    def wrong(*args: Any, **kwargs: Any) -> None:
+        kernel(*args, **kwargs)
+        if next(calls) == call_number:
+            ctypes.c_uint8.from_address(args[out] + byte).value ^= 1
+
+    monkeypatch.setattr(_native._module, name, wrong, raising=False)
+
+
+def test_a_good_gpu_is_checked_once(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    difference = self_check.difference
+    monkeypatch.setattr(
+        self_check, "difference", lambda device: calls.append(device.ordinal) or difference(device)
+    )
+    x = cases.unit_rows(5, 4)
+    for ordinal in (0, 1, 0, 1):
+        tamis.max_cosine(DeviceArray(x, ordinal))
+    assert calls == [0, 1]
+    assert tamis.info()["cuda"]["reason"] is None
+    gc.collect()
+    assert gpu.in_use < 1000
+
+
+@pytest.mark.parametrize(
+    ("kernel", "out", "call_number", "byte", "operation"),
+    [
+        ("canonical", 4, 0, 0, "canonical"),
+        ("canonical", 5, 1, 0, "canonical"),
+        ("assign", 6, 0, 0, "assign"),
+        ("assign", 7, 3, 800, "assign"),
+        ("assign_exact", 8, 1, 0, "assign"),
+        ("assign_exact", 9, 2, 0, "assign"),
+        ("add_rows", 5, 0, 15, "k-means"),  # the sign and exponent of a sum
+        ("next_centroids", 6, 1, 0, "k-means"),
+        ("add_inertia", 6, 0, 8, "k-means"),
+        ("count_changed", 3, 0, 0, "k-means"),
+    ],
+)
+def test_one_wrong_bit_refuses_the_gpu(
+    kernel: str,
+    out: int,
+    call_number: int,
+    byte: int,
+    operation: str,
+    gpu: Gpu,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoil(monkeypatch, kernel, out, call_number, byte)
+    x = cases.unit_rows(5, 4)
+    why = f"{operation} of cuda:1 differs from the CPU's in the self-check"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=f"^cuda:1 cannot be used: {why}.*use device="):
+            tamis.canonical(DeviceArray(x, 1))
+    with pytest.raises(RuntimeError, match=f'device="cuda:1" cannot be used: {why}'):
+        tamis.assign(x, x, device="cuda:1")
+    devices = tamis.info()["cuda"]["devices"]
+    assert devices[0]["reason"] is None and devices[1]["reason"].startswith(why)
+    assert_same_bits(tamis.assign(x, x, device="auto"), tamis.assign(x, x))
+
+
+def test_a_wrong_cosine_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = _native.cuda().MaxCosine
+
+    class Wrong:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.plan = plan(*args, **kwargs)
+            self.work_bytes = self.plan.work_bytes
+
+        def run(self, *args: Any, **kwargs: Any) -> None:
+            self.plan.run(*args, **kwargs)
+            ctypes.c_uint8.from_address(args[4] + 8 * 50).value ^= 1  # an index
+
+    monkeypatch.setattr(_native._module, "MaxCosine", Wrong, raising=False)
+    with pytest.raises(RuntimeError, match="max_cosine of cuda:0 differs from the CPU's"):
+        tamis.max_cosine(cases.unit_rows(5, 4), device="cuda")
+
+
+def test_a_kernel_that_fails_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(_native._module, "assign", fails, raising=False)
+    with pytest.raises(
+        RuntimeError, match=r"assign failed in the self-check of cuda:0 \(no kernel image is"
+    ):
+        tamis.max_cosine(cases.unit_rows(5, 4), device="cuda")
+
+
+def test_a_full_gpu_is_checked_later(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = cases.unit_rows(5, 4)
+    monkeypatch.setattr(gpu, "room", 5000)
+    with pytest.raises(MemoryError, match="no room"):
+        tamis.max_cosine(x, device="cuda")
+    monkeypatch.setattr(gpu, "room", 1 << 30)
+    assert_same_bits(tamis.max_cosine(x, device="cuda"), tamis.max_cosine(x))
+
+
+@pytest.mark.parametrize("dim", self_check.DIMS)
+def test_the_problem_holds_what_it_should(dim: int) -> None:
+    problem = self_check.make_problem(dim)
+    state = _native.cpu.canonical(problem.raw, None)
+    assert set(state.tolist()) == {1, 2, 3}
+    assert not _native.cpu.canonical(_native.bits(problem.rows), None).any()
+    assert not _native.cpu.canonical(_native.bits(problem.centroids), None).any()
+    dots = np.sort(problem.rows.astype(float) @ problem.centroids.T.astype(float), axis=1)
+    lead = dots[:, -1] - dots[:, -2]
+    assert (lead == 0).sum() > 5 and (lead == 2.0**-48).sum() > 5
+    assert 0 in np.diff(problem.offsets) and 1 in np.diff(problem.offsets)
+    assert np.diff(problem.offsets).max() == 90
