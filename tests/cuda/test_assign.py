@@ -180,6 +180,25 @@ def test_near_ties_of_2_to_the_minus_48(library: Library, d: int) -> None:
             check(library, x[:20], turned, (order, truncate))
 
 
+@pytest.mark.parametrize("d", [64, 72])
+def test_a_best_centroid_that_the_matrix_pass_underrates(library: Library, d: int) -> None:
+    """Its lead is a sum of products that are cut one by one; its rival's is one product."""
+    x = np.full((1, d), 2.0**-12)
+    x[:, 0] = 1
+    underrated = np.full(d, 2.0**-13 * (1 - 2.0**-11))
+    rival = np.zeros(d)
+    rival[-1] = (d - 1) / 2 * 2.0**-13
+    underrated[0] = rival[0] = 0.75
+    rows, centroids = x.astype(np.float16), np.array([rival, underrated], np.float16)
+    for order, truncate in MODELS:
+        with library.configured(sum_order=order, truncate=truncate):
+            check(library, rows, centroids)
+            assert assign(library, rows, centroids, "dot")[0].tolist() == [1]
+            if (order, truncate) in ((0, 1), (3, 0)):  # the large product comes first
+                low, high = sums(library, rows, centroids)[0, [1, 0]]
+                assert low < high
+
+
 def test_misleading_candidates(library: Library) -> None:
     x, candidates = cases.misleading_bfloat16(64, 64, 1)
     check(library, x, candidates)

@@ -14,7 +14,7 @@ namespace tamis::cuda {
 namespace {
 
 constexpr int kBlocksPerSm = 2;  // of the matrix pass
-constexpr int64_t kWaves = 16;  // rows at once: full waves of blocks, so that none idles at the end
+constexpr int64_t kWaves = 16;   // of blocks, for the rows at once: full ones leave no SM idle
 constexpr int kWarps = kBlockThreads / 32;
 
 // |c|^2 / 2 of the centroids, for euclidean; null for dot.
@@ -151,9 +151,8 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
     }
     __syncthreads();  // before the next row overwrites what was found
   }
-  if (threadIdx.x % 32 == 0 && counts != nullptr && n_rescored != 0) {
-    count(&counts->rescored, n_rescored);
-  }
+  if (threadIdx.x % 32 != 0 || counts == nullptr || n_rescored == 0) return;
+  count(&counts->rescored, n_rescored);
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

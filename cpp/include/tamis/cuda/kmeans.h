@@ -17,9 +17,9 @@ namespace tamis::cuda {
 // The best centroid of every row, ties to the lowest index; scores as in tamis/kmeans.h. Rows and
 // centroids have norms of at most 1 + 2^-9 (zero rows are legal) and no NaN; n_clusters is from 1
 // to 2^31 - 1, dim at least 1. On tensor cores, decided in float64; the n x k matrix is never
-// stored. Beside the arguments it reads 132 bytes a row of work, for half a million rows at a time
-// (on a large GPU); where dim is not a multiple of 8, or data not 16-byte aligned, copies of the
-// centroids and of so many rows, too.
+// stored. Work is 136 bytes a row for half a million rows at a time (on a large GPU), 132 more for
+// each split of the columns where rows are few; where dim is not a multiple of 8, or data not
+// 16-byte aligned, it holds a copy of the centroids and of so many rows, too.
 // labels: int32 [n_rows]; scores: float64 [n_rows]; counts: added to, or null.
 size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric);
 void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t* labels,
