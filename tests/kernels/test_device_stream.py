@@ -50,7 +50,23 @@ def test_host_arrays_give_the_bits_of_the_cpu(
     assert gpu.in_use == 0
 
 
-@pytest.mark.parametrize("tile", [3, 40])
+def test_a_pool_larger_than_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, centroids = cases.mixture(1500, 200, 1).astype(np.float32), cases.mixture(10, 200, 2)
+    offsets = np.arange(0, 1501, 50)
+    monkeypatch.setattr(feed, "BLOCK_BYTES", 60 * 200 * 4)
+    monkeypatch.setattr(gpu, "room", 450_000)  # x has 1.2 MB, its float16 rows 0.6 MB
+    calls: list[Any] = [
+        lambda **where: tamis.assign(x, centroids, **where),
+        lambda **where: tamis.assign(x, centroids, metric="euclidean", **where),
+        lambda **where: tamis.max_cosine(x, offsets, **where),
+        lambda **where: tuple(vars(tamis.kmeans(x, 5, max_iter=2, **where)).values()),
+    ]
+    for call in calls:
+        assert_same_bits(call(device="cuda"), call())
+    assert gpu.most <= 450_000
+
+
+@pytest.mark.parametrize("tile", [6, 40])
 def test_segments_larger_than_the_gpu(tile: int, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = cases.families(90, 8, 1), cases.copies(70, 8, 2)
     offsets, other_offsets = np.array([0, 3, 3, 60, 61, 90]), np.array([0, 0, 9, 65, 66, 70])

@@ -39,7 +39,7 @@ class Event(Protocol):
 
 
 class Stream(Protocol):
-    """A queue of work of a GPU; cupy's streams are such."""
+    """A queue of work of a GPU."""
 
     @property
     def ptr(self) -> int:
@@ -164,6 +164,27 @@ class Torch:
         return array
 
 
+class CupyStream:
+    """A stream of cupy's, on its own GPU whichever is the current one."""
+
+    def __init__(self, stream: Any, scope: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._stream = stream
+        self._scope = scope
+
+    @property
+    def ptr(self) -> int:
+        return int(self._stream.ptr)
+
+    def record(self) -> Event:
+        with self._scope():
+            event: Event = self._stream.record()
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        with self._scope():
+            self._stream.wait_event(event)
+
+
 class Cupy:
     """cupy arrays; also host arrays, through page-locked memory."""
 
@@ -177,13 +198,11 @@ class Cupy:
 
     def current(self) -> Stream:
         with self._scope():
-            stream: Stream = self._cupy.cuda.get_current_stream()
-        return stream
+            return CupyStream(self._cupy.cuda.get_current_stream(), self._scope)
 
     def aside(self) -> Stream:
         with self._scope():
-            stream: Stream = self._cupy.cuda.Stream(non_blocking=True)
-        return stream
+            return CupyStream(self._cupy.cuda.Stream(non_blocking=True), self._scope)
 
     def empty(self, shape: Shape, dtype: str) -> Any:
         with self._scope():
