@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.embed.small import embed, plain_pool
+from tests.filters.hype.makers import random_rows, write_step
 from tests.filters.hype.training.learnable import SMALL, learnable, write_pool
 from tests.run.snapshot import snapshot
 
@@ -25,6 +26,7 @@ from tamis.errors import ChangedError, LockedError, PoolError, RunError
 from tamis.kernels import sample
 from tamis.run import atomic
 from tamis.run.directory import RunDirectory
+from tamis.run.pool_link import remember_pool
 
 pytest.importorskip("torch")
 
@@ -215,6 +217,20 @@ def test_what_is_refused(pool: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("adapter.safetensors"))
     # None of them has begun a step that would now stand in the way.
     job(pool, tmp_path / "run", rows=100, options=dataclasses.replace(SMALL, epochs=1))
+
+
+def test_sides_and_series_of_other_rows_are_refused(pool: Path, tmp_path: Path) -> None:
+    run, quick = tmp_path / "run", dataclasses.replace(SMALL, epochs=1, batch_size=8)
+    remember_pool(run, str(pool))
+    for name, side, n_rows in (("a", "image", 40), ("b", "text", 40), ("c", "text", 41)):
+        write_step(run / "embeddings" / name, {"model": "m"}, {side: [random_rows(n_rows, 6)]})
+    steps = {"image": None, "text": None, "image_step": "a", "options": quick}
+    with pytest.raises(PoolError, match=r"have 40 rows, the text embeddings .* 41"):
+        job(None, run, **steps, text_step="c")
+    with pytest.raises(PoolError, match=r"have other rows, so the column 'set' cannot be read"):
+        job(pool, run, **steps, text_step="b", series="set")
+    assert not (run / "adapters").exists()
+    job(pool, run, **steps, text_step="b")
 
 
 def test_embeddings_that_tamis_made(tmp_path: Path) -> None:
