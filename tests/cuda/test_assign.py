@@ -195,6 +195,16 @@ def test_splits_of_columns_and_parts_of_rows(library: Library, sms: int) -> None
         check(library, cases.mixture(min(n, 200), 9, 1), cases.near_copies(k, 9, 2))
 
 
+def test_each_part_rescans_its_own_rows(library: Library) -> None:
+    x = np.zeros((4200, 8), np.float16)
+    x[:, 0] = 1
+    x[5] = x[4150] = np.eye(8)[1]
+    centroids = np.repeat(np.eye(8, dtype=np.float16)[:2], [1, 20], axis=0)
+    with library.configured(sms=1):  # 4096 rows at once
+        counts = check(library, x, centroids)
+    assert counts.tolist() == [4200, 4198 + 2 * 21, 2]
+
+
 def test_no_rows_no_work(library: Library) -> None:
     labels, scores, counts = assign(
         library, cases.unit_rows(0, 8), cases.unit_rows(3, 8), "euclidean"
