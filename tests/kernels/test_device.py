@@ -18,6 +18,7 @@ import tamis
 from bits import assert_same_bits
 from tamis._native import cuda_absent, refuse_cuda
 from tamis.cuda import kmeans as cuda_kmeans
+from tamis.cuda import rows
 
 
 @pytest.fixture
@@ -34,8 +35,11 @@ def here(found: Any) -> Any:
     return tuple(map(here, found)) if isinstance(found, tuple) else getattr(found, "values", found)
 
 
-@pytest.mark.parametrize("d", [5, 64])
-def test_device_arrays_give_the_bits_of_the_cpu(d: int, gpu: Gpu) -> None:
+@pytest.mark.parametrize(("d", "at_once"), [(5, 40), (64, 1 << 20)])
+def test_device_arrays_give_the_bits_of_the_cpu(
+    d: int, at_once: int, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", at_once)
     for case in every_case(d):
         expected = case.call(*case.arrays, **case.options)
         found = case.call(*map(there, case.arrays), **case.options)
@@ -95,11 +99,11 @@ def test_bad_rows_are_refused_as_on_the_cpu(call: str, gpu: Gpu) -> None:
 def test_arrays_in_two_places_are_refused(
     arrays: tuple[int | None, int | None], device: str | None, sentence: str, gpu: Gpu
 ) -> None:
-    rows = cases.unit_rows(5, 4)
-    x, centroids = (rows if place is None else there(rows, place) for place in arrays)
+    host = cases.unit_rows(5, 4)
+    x, centroids = (host if place is None else there(host, place) for place in arrays)
     with pytest.raises((ValueError, RuntimeError), match=sentence):
         tamis.assign(x, centroids, device=device)
-    tamis.assign(there(rows, 1), there(rows, 1), device="cuda")
+    tamis.assign(there(host, 1), there(host, 1), device="cuda")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tamis._array import as_matrix, cuda_ordinal
 from tamis.cuda.device import Array, Device, open_device
-from tamis.cuda.rows import HostRows, ResidentRows, Rows, canonical_rows
+from tamis.cuda.rows import HostRows, ResidentRows, Rows, canonical_rows, states
 from tamis.kernels import assign as on_cpu
 from tamis.kernels.canonical import refuse_bad
 
@@ -22,16 +22,6 @@ class Scaled(NamedTuple):
     rows: Rows
     exponent: int
     rounding: float
-
-
-class Targets(NamedTuple):
-    """Centroids as the kernels take them: float16 of at most unit norm, or float64."""
-
-    centroids: Array
-
-    @property
-    def narrow(self) -> bool:
-        return self.centroids.dtype == "float16"
 
 
 def assign(
@@ -60,7 +50,7 @@ def assign64(
     """`tamis.kernels.exact.assign64` of canonical rows in host memory."""
     device = open_device(ordinal)
     source = HostRows(device, rows, is_canonical=True)
-    labels, scores = assigned(device, source, Targets(device.upload(centroids)), False, top)
+    labels, scores = assigned(device, source, device.upload(centroids), False, top)
     return device.download(labels), device.download(scores)
 
 
@@ -78,7 +68,7 @@ def scaled_rows(device: Device, x: Any, spherical: bool, *, allow_rounding: bool
         view = device.matrix(x)
         if spherical:
             return Scaled(ResidentRows(device, canonical_rows(device, view)), 0, 0.0)
-        if view.dtype == "float16" and is_canonical(device, view):
+        if view.dtype == "float16" and not states(device, view).any():
             return Scaled(ResidentRows(device, view), 0, 0.0)
         matrix = device.download(view)
     rows, exponent, rounding = on_cpu.scaled_rows(matrix, allow_rounding=allow_rounding)
@@ -87,8 +77,8 @@ def scaled_rows(device: Device, x: Any, spherical: bool, *, allow_rounding: bool
     return Scaled(ResidentRows(device, device.upload(rows)), exponent, rounding)
 
 
-def targets_of(device: Device, centroids: Any, exponent: int, dim: int) -> Targets:
-    """Centroids of the caller's, wherever they are.
+def targets_of(device: Device, centroids: Any, exponent: int, dim: int) -> Array:
+    """Centroids of the caller's, wherever they are: float16 of at most unit norm, or float64.
 
     Raises:
         TypeError, ValueError: they are not centroids for rows of `dim` dimensions.
@@ -100,17 +90,17 @@ def targets_of(device: Device, centroids: Any, exponent: int, dim: int) -> Targe
         view = device.matrix(centroids, "centroids")
         on_cpu.check_centroids(view.shape, dim)
         if view.dtype == "float16" and exponent == 0 and _within_unit(device, view):
-            return Targets(view)
+            return view
         given = device.download(view)
     ready = on_cpu.targets(given, exponent)
-    return Targets(device.upload(ready.view(np.float16) if ready.dtype == np.uint16 else ready))
+    return device.upload(ready.view(np.float16) if ready.dtype == np.uint16 else ready)
 
 
 def assigned(
-    device: Device, source: Rows, targets: Targets, euclidean: bool, top: int
+    device: Device, source: Rows, targets: Array, euclidean: bool, top: int
 ) -> tuple[Array, Array]:
     """Labels and float64 scores of all rows; shapes (n,) for top = 1, else (n, top)."""
-    check_top(top, len(targets.centroids))
+    check_top(top, len(targets))
     shape = source.shape[:1] if top == 1 else (source.shape[0], top)
     labels, scores = device.empty(shape, "int32"), device.empty(shape, "float64")
     for part, rows in source.blocks():
@@ -130,7 +120,7 @@ def check_top(top: int, n_clusters: int) -> None:
 def assign_into(
     device: Device,
     rows: Array,
-    targets: Targets,
+    targets: Array,
     euclidean: bool,
     top: int,
     labels: Array,
@@ -139,16 +129,16 @@ def assign_into(
     """Labels int32 and float64 scores of some rows."""
     if not len(rows):
         return
-    module, (n_rows, dim), centroids = device.module, rows.shape, targets.centroids
-    if targets.narrow and top == 1:
-        problem = (rows.address, n_rows, dim, centroids.address, len(centroids), euclidean)
+    module = device.module
+    if targets.dtype == "float16" and top == 1:
+        problem = (rows.address, *rows.shape, targets.address, len(targets), euclidean)
         work = device.work(module.assign_work_bytes(*problem, device=device.ordinal))
         module.assign(
             *(*problem, labels.address, scores.address, None, work.address, work.n_bytes),
             **device.on,
         )
         return
-    shape = (rows.address, n_rows, dim, centroids.address, centroids.dtype, len(centroids))
+    shape = (rows.address, *rows.shape, targets.address, targets.dtype, len(targets))
     work = device.work(module.assign_exact_work_bytes(*shape, euclidean, device=device.ordinal))
     module.assign_exact(
         *(*shape, euclidean, top, labels.address, scores.address, work.address, work.n_bytes),
@@ -161,15 +151,6 @@ def rescaled(
 ) -> npt.NDArray[np.float64]:
     """Scores in the units of the input."""
     return np.ldexp(scores, 2 * exponent) if exponent and euclidean else scores
-
-
-def is_canonical(device: Device, rows: Array) -> bool:
-    """Whether every float16 row has a norm of about 1."""
-    state = device.empty((len(rows),), "uint8")
-    if len(rows):
-        problem = (rows.address, "float16", *rows.shape, None, state.address)
-        device.module.canonical(*problem, **device.on)
-    return not device.download(state).any()
 
 
 def _within_unit(device: Device, centroids: Array) -> bool:

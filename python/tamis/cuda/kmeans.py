@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis._array import as_matrix, cuda_ordinal
-from tamis.cuda.assign import Targets, assign_into, scaled_rows, targets_of
+from tamis.cuda.assign import assign_into, scaled_rows, targets_of
 from tamis.cuda.device import Array, Device, open_device
 from tamis.cuda.rows import HostRows, ResidentRows, Rows
 from tamis.kernels import kmeans as on_cpu
@@ -218,9 +218,9 @@ class Lloyd:
         )
         self.centroids = following
 
-    def _targets(self) -> Targets:
+    def _targets(self) -> Array:
         if self._narrow:
-            return Targets(self.centroids)
+            return self.centroids
         given = self.device.download(self.centroids)
         return targets_of(self.device, given, 0, given.shape[1])
 

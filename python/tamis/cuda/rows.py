@@ -12,6 +12,9 @@ from tamis.cuda.device import Array, Device, open_device
 from tamis.cuda.feed import Parts, block_parts, feed
 from tamis.kernels.canonical import BAD, refuse_bad
 
+ROWS_AT_ONCE = 1 << 22
+"""Of a launch on rows that are on the GPU; it fills any GPU many times over."""
+
 Index = npt.NDArray[np.int64]
 Blocks = Iterator[tuple[slice, Array]]
 
@@ -38,15 +41,20 @@ def canonical_rows(device: Device, x: Array, name: str = "x") -> Array:
         ValueError: a row is zero or holds NaN or Inf.
     """
     if x.dtype == "float16":
-        state = device.empty((len(x),), "uint8")
-        _classify(device, x, None, state)
-        states = device.download(state)
-        if not states.any():
+        found = states(device, x)
+        if not found.any():
             return x
-        refuse_bad(name, states >= BAD)
+        refuse_bad(name, found >= BAD)
     rows, state = make_canonical(device, x)
     refuse_bad(name, device.download(state) >= BAD)
     return rows
+
+
+def states(device: Device, x: Array) -> npt.NDArray[np.uint8]:
+    """The state of every row: 0 where it is canonical already, from BAD on where it is no row."""
+    state = device.empty((len(x),), "uint8")
+    _classify(device, x, None, state)
+    return device.download(state)
 
 
 class ResidentRows:
@@ -58,8 +66,10 @@ class ResidentRows:
         self.shape = rows.shape
 
     def blocks(self) -> Blocks:
-        """All rows at once."""
-        yield slice(0, len(self.rows)), self.rows
+        """All rows, so many at a time that work buffers stay small beside them."""
+        for start in range(0, len(self.rows), ROWS_AT_ONCE):
+            part = slice(start, min(start + ROWS_AT_ONCE, len(self.rows)))
+            yield part, self.rows.part(part)
 
     def take(self, numbers: Index) -> ResidentRows:
         """Some rows."""

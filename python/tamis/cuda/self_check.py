@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tamis import _native
 from tamis._native import bits, cpu
-from tamis.cuda.assign import Targets, assigned
+from tamis.cuda.assign import assigned
 from tamis.cuda.device import Device, GpuMemoryError
 from tamis.cuda.kmeans import Lloyd
 from tamis.cuda.max_cosine import compare_into
@@ -150,7 +150,7 @@ def _assigned(
     device: Device, problem: Problem, centroids: npt.NDArray[Any], euclidean: bool, top: int
 ) -> Results:
     rows = ResidentRows(device, device.upload(problem.rows))
-    found = assigned(device, rows, Targets(device.upload(centroids)), euclidean, top)
+    found = assigned(device, rows, device.upload(centroids), euclidean, top)
     return device.download(found[0]), device.download(found[1])
 
 
