@@ -129,8 +129,10 @@ def check(library: Library, case: Case, sizes: Sizes, *, host_limits: bool = Tru
     tiles = -(-plan.blocks[:, 3] // sizes.tile_columns)
     lengths = plan.units[:, 3] - plan.units[:, 2]
     assert plan.n_tiles == tiles.sum() == lengths.sum()
-    assert (np.diff(lengths) <= 0).all(), "longest first"
     longest = max(1, -(-plan.n_tiles // (4 * sizes.sms)))
+    rank = -np.maximum(lengths, longest // 8)
+    order = np.lexsort((plan.units[:, 1], plan.units[:, 0], rank))
+    assert (order == np.arange(len(order))).all(), "long ones first, others in row order"
     assert lengths.max(initial=0) <= longest
     assert len(plan.units) <= (tiles > 0).sum() + 4 * sizes.sms
     if case.kind != PREFIX or host_limits:  # nothing that no row of the block sees
@@ -189,6 +191,8 @@ def test_a_giant_among_a_thousand_singletons_is_cut_into_even_units(library: Lib
     uncut = check(library, Case([40] * 40, None, EARLIER, None), sizes)
     assert (uncut.blocks[:, 6] <= 1).all(), "segments that fit are not cut"
     assert len(uncut.units) == len(uncut.blocks)
+    small = make(library, Case([10] * 2000, None, EARLIER, None), sizes)
+    assert (np.diff(small.units[:, 0]) > 0).all(), "small segments stay together"
 
 
 def test_the_triangle_is_half_the_square(library: Library) -> None:

@@ -23,10 +23,11 @@ struct Copies {
   HalfRows rows;
   const int64_t* offsets;  // [n_segments + 1]
   int64_t n_segments;
-  const int32_t* wanted;  // [n_segments]
+  const int32_t* wanted;  // [n_segments + 1]
   Entry* table;           // [n_entries]
   int64_t n_entries;
-  Word* place;  // [n_rows] a row's entry; kNone where its segment is not wanted
+  Word key_mask;
+  Word* place;  // [n_rows] a row's entry, where its segment is wanted
 };
 
 __host__ __device__ inline Word mixed(Word z) {  // the finaliser of splitmix64
@@ -45,7 +46,7 @@ __device__ __forceinline__ Word hash_of(const Copies& copies, int64_t row, int64
   }
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-  const Word key = mixed(sum + mixed(static_cast<Word>(segment)));
+  const Word key = mixed(sum + mixed(static_cast<Word>(segment))) & copies.key_mask;
   return key == kNone ? 0 : key;
 }
 
@@ -76,6 +77,7 @@ __device__ __forceinline__ Word entry_of(const Copies& copies, Word key) {
 // Calls work(row, segment) with the whole warp for every row of a wanted segment.
 template <class Work>
 __device__ __forceinline__ void for_wanted_rows(const Copies& copies, Work&& work) {
+  if (copies.wanted[copies.n_segments] == 0) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * (kThreads / 32) * kRowsAtOnce;
@@ -135,7 +137,7 @@ size_t mark_spare_work_bytes(int64_t n_rows) {
 }
 
 void mark_spare(const HalfRows& rows, const int64_t* offsets, int64_t n_segments,
-                const int32_t* wanted, uint8_t* spare, void* work, Stream stream) {
+                const int32_t* wanted, uint8_t* spare, void* work, Stream stream, int key_bits) {
   auto* table = static_cast<Entry*>(work);
   const int64_t n_entries = entries_for(rows.n_rows);
   const Copies copies = {rows,
@@ -144,6 +146,7 @@ void mark_spare(const HalfRows& rows, const int64_t* offsets, int64_t n_segments
                          wanted,
                          table,
                          n_entries,
+                         kNone >> (64 - key_bits),
                          reinterpret_cast<Word*>(table + n_entries)};
   fill(table, 0xff, static_cast<size_t>(n_entries) * sizeof(Entry), stream);
   fill(spare, 0, static_cast<size_t>(rows.n_rows), stream);

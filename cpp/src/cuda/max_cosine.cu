@@ -19,7 +19,7 @@ namespace tamis::cuda {
 namespace {
 
 constexpr int kWarps = kBlockThreads / 32;
-constexpr int kRescanBlocksPerSm = 4;
+constexpr int kExactBlocksPerSm = 4;  // of the kernels that work in float64
 
 // Rows left to rescan, in any order.
 struct Rescans {
@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 }
 
 // A block for each stretch of rows that see few columns, a warp for each row.
-__global__ void __launch_bounds__(kBlockThreads) compare_directly(Search search) {
+__global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
+    compare_directly(Search search) {
   const DirectStretch stretch = search.stretches[blockIdx.x];
   const bool leads = threadIdx.x % 32 == 0;
   int64_t n_rows = 0, n_scored = 0;
@@ -65,21 +66,16 @@ struct SearchShared {
   int32_t most;              // of them
 };
 
-// The column, in the segment, that has the number of a block's first row; far below 0 where no row
-// of the block may have to pass its own over.
-__device__ __forceinline__ int32_t own_column(const Sight& sight, const RowBlock& block) {
-  const int64_t own = block.row_begin - block.column_begin;
-  const bool near = sight.but_self && own > -kBlockRows && own < block.n_columns;
-  return near ? static_cast<int32_t>(own) : INT32_MIN / 2;
-}
-
 // Overwrites the sums of a tile by x.y / |y|, -inf where the row does not see the column. |x| is
 // the same for all of a row's columns. first: the tile's first column, of the segment.
 template <bool kSecond>
 __device__ __forceinline__ void score(const Search& search, const RowBlock& block,
                                       const SearchShared& shared, const uint8_t* spare,
                                       int32_t first, Sums& sums) {
-  const int32_t own = own_column(search.sight, block);
+  // The column of row 0's own number; none that there is where rows see their own.
+  const int32_t own = search.sight.but_self
+                          ? static_cast<int32_t>(block.row_begin - block.column_begin)
+                          : INT32_MIN / 2;
 #pragma unroll
   for (int c = 0; c < Sums::kColumns; ++c) {
     const int32_t column = first + Sums::column(c);
@@ -105,6 +101,7 @@ __global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
   auto& shared = *reinterpret_cast<SearchShared*>(shared_memory());
   const Unit unit = search.units[blockIdx.x];
   const RowBlock block = search.blocks[unit.block];
+  if (kSecond && search.again[block.segment] == 0) return;
   const int place = static_cast<int>(threadIdx.x);
   int32_t seen = 0;
   if (place < block.n_rows) {
@@ -141,11 +138,11 @@ __global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
 
 // A block for each block of rows, a warp for each row: decides among the candidates of a look. What
 // cannot be decided gets index kRescan after the first look, and goes to rescans after the second.
-// again: set to 1 for segments whose rows need a second look. [n_segments]
 template <bool kSecond>
-__global__ void __launch_bounds__(kBlockThreads)
-    decide(Search search, float margin, int32_t* again, Rescans rescans) {
+__global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
+    decide(Search search, float margin, Rescans rescans) {
   const RowBlock block = search.blocks[blockIdx.x];
+  if (kSecond && search.again[block.segment] == 0) return;
   const CandidateLists lists = {search.lists.list + block.first_list * kCandidates,
                                 search.lists.count + block.first_list, block.n_parts};
   const bool leads = threadIdx.x % 32 == 0;
@@ -170,17 +167,18 @@ __global__ void __launch_bounds__(kBlockThreads)
       rescans.place[at] = place;
     } else {
       search.index[row] = kRescan;
-      atomicExch(again + block.segment, 1);
+      atomicExch(search.again + block.segment, 1);
+      atomicExch(search.again + search.n_segments, 1);
     }
   }
   if (!leads || search.counts == nullptr) return;
   if (threadIdx.x == 0 && !kSecond) count(&search.counts->rows, block.n_rows);
   count(&search.counts->rescored, n_rescored);
-  if (!kSecond) count(&search.counts->climbed, n_climbed);
+  count(&search.counts->climbed, n_climbed);
 }
 
 // A block for each row that is left, with every column.
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
     rescan(Search search, Rescans rescans, const uint8_t* spare) {
   Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -308,15 +306,15 @@ void search_blocks(const Search& search, const Plan& plan, const Buffers& to, in
   const int64_t dim = search.x.dim;
   const float margin = margin_for(dot_error(dim)), fine = margin_for(fine_dot_error(dim));
   const uint8_t* none = nullptr;
-  fill(to.again, 0, static_cast<size_t>(search.n_segments) * sizeof *to.again, stream);
+  fill(to.again, 0, static_cast<size_t>(search.n_segments + 1) * sizeof *to.again, stream);
   fill(to.rescans.count, 0, sizeof *to.rescans.count, stream);
   launch(look<false>, units, kBlockThreads, sizeof(SearchShared), stream, search, margin, none);
-  launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.again, to.rescans);
+  launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.rescans);
   mark_spare(search.columns, search.column_offsets, search.n_segments, to.again, to.spare,
              to.spare_work, stream);
   launch(look<true>, units, kBlockThreads, sizeof(SearchShared), stream, search, fine, to.spare);
-  launch(decide<true>, blocks, kBlockThreads, 0, stream, search, fine, to.again, to.rescans);
-  launch(rescan, Grid{int64_t{kRescanBlocksPerSm} * sms}, kBlockThreads, kWarps * sizeof(Best),
+  launch(decide<true>, blocks, kBlockThreads, 0, stream, search, fine, to.rescans);
+  launch(rescan, Grid{int64_t{kExactBlocksPerSm} * sms}, kBlockThreads, kWarps * sizeof(Best),
          stream, search, to.rescans, to.spare);
 }
 
@@ -324,6 +322,9 @@ void search_blocks(const Search& search, const Plan& plan, const Buffers& to, in
 
 MaxCosine::MaxCosine(const Segments& segments, const Segments* other_segments, const Sight& sight,
                      int64_t dim, const Device& device) {
+  if (other_segments && sight.but_self) {
+    throw Error("max_cosine: a row of one set has no number in another that it could pass over");
+  }
   PlanSizes sizes{kBlockRows, kBlockColumns};
   sizes.sms = device.sms;
   const auto copied = [](const Segments& from) {
@@ -376,6 +377,7 @@ void MaxCosine::run(const HalfRows& x, const HalfRows* other, const int64_t* lim
   search.lists = to.lists;
   search.cosine = cosine;
   search.index = index;
+  search.again = to.again;
   search.counts = counts;
   launch(compare_directly, Grid{size_of(c.plan.stretches)}, kBlockThreads, 0, stream, search);
   if (!c.plan.blocks.empty()) search_blocks(search, c.plan, to, c.sms, stream);

@@ -11,6 +11,8 @@
 namespace tamis::cuda {
 namespace {
 
+constexpr int64_t kShort = 8;  // see Plan::units
+
 int64_t pieces(int64_t whole, int64_t piece) { return (whole + piece - 1) / piece; }
 
 class Planner {
@@ -85,9 +87,12 @@ class Planner {
                                static_cast<int32_t>(n_tiles * (p + 1) / block.n_parts)});
       }
     }
-    std::stable_sort(plan_.units.begin(), plan_.units.end(), [](const Unit& a, const Unit& b) {
-      return a.tile_end - a.tile_begin > b.tile_end - b.tile_begin;
-    });
+    const int64_t short_one = longest / kShort;
+    const auto length = [&](const Unit& unit) {
+      return std::max<int64_t>(unit.tile_end - unit.tile_begin, short_one);
+    };
+    std::stable_sort(plan_.units.begin(), plan_.units.end(),
+                     [&](const Unit& a, const Unit& b) { return length(a) > length(b); });
   }
 
   const Segments& rows_;

@@ -1,4 +1,5 @@
-// The plan of a max cosine, and the max cosine itself.
+// The plan of a max cosine, the rows that it may pass over, and the max cosine itself.
+#include "cuda/copies.h"
 #include "cuda/plan.h"
 #include "exports.h"
 #include "tamis/cuda/max_cosine.h"
@@ -80,4 +81,20 @@ extern "C" TAMIS_EXPORT const char* emulated_paired_cosine(const uint16_t* x, in
                                                            double* cosine) {
   return guarded(
       [&] { cuda::paired_cosine({x, n_x, dim}, i, {y, n_y, dim}, j, n_pairs, cosine, {}); });
+}
+
+// work_bytes: as above. spare: [n_rows]
+extern "C" TAMIS_EXPORT const char* emulated_mark_spare(const uint16_t* rows, int64_t n_rows,
+                                                        int64_t dim, const int64_t* offsets,
+                                                        int64_t n_segments, const int32_t* wanted,
+                                                        int64_t key_bits, int64_t* work_bytes,
+                                                        uint8_t* spare, void* work) {
+  return guarded([&] {
+    if (work_bytes) {
+      *work_bytes = static_cast<int64_t>(cuda::mark_spare_work_bytes(n_rows));
+      return;
+    }
+    cuda::mark_spare({rows, n_rows, dim}, offsets, n_segments, wanted, spare, work, {},
+                     static_cast<int>(key_bits));
+  });
 }

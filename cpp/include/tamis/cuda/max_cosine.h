@@ -24,7 +24,8 @@ class MaxCosine {
  public:
   // All pointers are host memory. segments and other_segments (null: columns are rows of x) are
   // copied; sight.limits is read here only, and may be null for prefix: then tiles of columns are
-  // planned for, and passed over on the device. Segments have less than 2^31 - 128 columns.
+  // planned for, and passed over on the device. sight.but_self is for rows of x as columns.
+  // Segments have less than 2^31 - 128 columns.
   MaxCosine(const Segments& segments, const Segments* other_segments, const Sight& sight,
             int64_t dim, const Device& device);
   ~MaxCosine();
@@ -37,8 +38,8 @@ class MaxCosine {
 
   // Pointers are device memory of the current device; work is queued on the stream and nothing
   // waits for it. other: null iff other_segments was. limits: as on the host, null unless prefix.
-  // cosine: float64 [n_rows]; index: int64 [n_rows]; counts: added to, or null; work: 256-byte
-  // aligned.
+  // cosine: float64 [n_rows]; index: int64 [n_rows]; counts: added to, or null, climbed being the
+  // second looks and the comparisons with every column; work: 256-byte aligned.
   void run(const HalfRows& x, const HalfRows* other, const int64_t* limits, double* cosine,
            int64_t* index, Counts* counts, void* work, Stream stream) const;
 

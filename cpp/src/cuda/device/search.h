@@ -31,6 +31,7 @@ struct Search {
   CandidateLists lists;  // without splits: these are a block's
   double* cosine = nullptr;
   int64_t* index = nullptr;  // kRescan where a row needs another look
+  int32_t* again = nullptr;  // [n_segments + 1] not 0 where rows do; the last for all segments
   Counts* counts = nullptr;
 };
 
