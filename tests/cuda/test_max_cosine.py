@@ -172,7 +172,7 @@ def test_work_memory_is_what_the_header_says(library: Library, n: int, size: int
         rows = library.empty((1, d), np.uint16)
         arguments = rows, n, d, offsets, len(offsets) - 1, None, 0, None, EARLIER, None, None, 0, 4
         library.call("emulated_max_cosine", *arguments, bytes_needed, None, None, None, None)
-        most = 210 * n + 20 * len(offsets) + 132 * 512 * 4 + copies * n * 128
+        most = 210 * n + 20 * len(offsets) + 132 * 1024 * 4 + copies * n * 128
         assert most / 2 < bytes_needed[0] <= most
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -129,12 +130,12 @@ def check(library: Library, case: Case, sizes: Sizes, *, host_limits: bool = Tru
     tiles = -(-plan.blocks[:, 3] // sizes.tile_columns)
     lengths = plan.units[:, 3] - plan.units[:, 2]
     assert plan.n_tiles == tiles.sum() == lengths.sum()
-    longest = max(1, -(-plan.n_tiles // (4 * sizes.sms)))
-    rank = -np.maximum(lengths, longest // 8)
+    longest = max(1, -(-plan.n_tiles // (8 * sizes.sms)))
+    rank = -np.maximum(lengths, longest // 4)
     order = np.lexsort((plan.units[:, 1], plan.units[:, 0], rank))
     assert (order == np.arange(len(order))).all(), "long ones first, others in row order"
     assert lengths.max(initial=0) <= longest
-    assert len(plan.units) <= (tiles > 0).sum() + 4 * sizes.sms
+    assert len(plan.units) <= (tiles > 0).sum() + 8 * sizes.sms
     if case.kind != PREFIX or host_limits:  # nothing that no row of the block sees
         for block in blocks:
             seen = visible[block.row_begin : block.row_begin + block.n_rows, block.column_begin :]
@@ -186,7 +187,7 @@ def test_a_giant_among_a_thousand_singletons_is_cut_into_even_units(library: Lib
     case = Case([1] * 500 + [700] + [1] * 500, None, EARLIER, None)
     plan = check(library, case, sizes)
     lengths = plan.units[:, 3] - plan.units[:, 2]
-    assert lengths.max() <= plan.n_tiles / sizes.sms / 4 + 1
+    assert lengths.max() <= plan.n_tiles / sizes.sms / 8 + 1
     assert len(plan.stretches) <= 1000 / 64 + 2
     uncut = check(library, Case([40] * 40, None, EARLIER, None), sizes)
     assert (uncut.blocks[:, 6] <= 1).all(), "segments that fit are not cut"
@@ -211,11 +212,30 @@ def test_a_million_rows_plan_within_the_memory_stated(library: Library) -> None:
     for rows in (zipf, [1000] * 1000, [8700] * 115, [33] * 30_000, [32] * 30_000, [1] * 10**6):
         plan = make(library, Case(rows, None, EARLIER, None), sizes)
         n_rows = sum(rows)
-        assert plan.n_lists <= n_rows + 4 * 132 * 128
+        assert plan.n_lists <= n_rows + 8 * 132 * 128
         assert len(plan.blocks) <= sum(-(-size // 128) for size in rows if size > 32)
         assert len(plan.stretches) <= n_rows / 64 + len(plan.blocks) + 1
         lengths = plan.units[:, 3] - plan.units[:, 2]
-        assert lengths.max(initial=0) <= max(1, -(-plan.n_tiles // (4 * 132)))
+        assert lengths.max(initial=0) <= max(1, -(-plan.n_tiles // (8 * 132)))
+
+
+@pytest.mark.parametrize("name", ["thousand", "hundred", "zipf", "giant", "giant and singletons"])
+def test_no_multiprocessor_idles_long_at_the_end(library: Library, name: str) -> None:
+    sms, blocks_per_sm = 132, 2
+    rank = np.arange(1, 1001)
+    rows = {
+        "thousand": [1000] * 1000,
+        "hundred": [8700] * 115,
+        "zipf": np.random.default_rng(0).permutation(200_000 // rank).tolist(),
+        "giant": [20_000],
+        "giant and singletons": [1] * 5000 + [20_000] + [1] * 5000,
+    }[name]
+    plan = make(library, Case(rows, None, EARLIER, None), Sizes(128, 128, 32, 64, sms))
+    # Units start in their order, each where a place is free first.
+    free = [0] * (sms * blocks_per_sm)
+    for length in (plan.units[:, 3] - plan.units[:, 2]).tolist():
+        heapq.heapreplace(free, free[0] + length)
+    assert max(free) <= 1.15 * plan.n_tiles / len(free)
 
 
 def test_more_columns_than_can_be_numbered_are_refused(library: Library) -> None:

@@ -11,7 +11,8 @@
 namespace tamis::cuda {
 namespace {
 
-constexpr int64_t kShort = 8;  // see Plan::units
+constexpr int64_t kUnitsOfLoad = 8;  // see plan.h
+constexpr int64_t kShort = 4;
 
 int64_t pieces(int64_t whole, int64_t piece) { return (whole + piece - 1) / piece; }
 
@@ -74,7 +75,7 @@ class Planner {
   }
 
   void cut() {
-    const int64_t longest = std::max<int64_t>(1, pieces(plan_.n_tiles, int64_t{4} * sizes_.sms));
+    const int64_t longest = std::max<int64_t>(1, pieces(plan_.n_tiles, kUnitsOfLoad * sizes_.sms));
     for (size_t b = 0; b < plan_.blocks.size(); ++b) {
       RowBlock& block = plan_.blocks[b];
       const int64_t n_tiles = pieces(block.n_columns, sizes_.tile_columns);
@@ -82,9 +83,8 @@ class Planner {
       block.first_list = plan_.n_lists;
       plan_.n_lists += int64_t{block.n_parts} * block.n_rows;
       for (int32_t p = 0; p < block.n_parts; ++p) {
-        plan_.units.push_back({static_cast<int32_t>(b), p,
-                               static_cast<int32_t>(n_tiles * p / block.n_parts),
-                               static_cast<int32_t>(n_tiles * (p + 1) / block.n_parts)});
+        plan_.units.push_back({static_cast<int32_t>(b), p, static_cast<int32_t>(p * longest),
+                               static_cast<int32_t>(std::min((p + 1) * longest, n_tiles))});
       }
     }
     const int64_t short_one = longest / kShort;

@@ -2,14 +2,14 @@
 //
 // A segment whose rows see many columns is cut into blocks of up to 128 rows. A block walks the
 // tiles of columns that any of its rows sees: for a row's earlier rows that is the triangle up to
-// and including the diagonal tile. A walk longer than a quarter of a multiprocessor's mean load is
-// cut into parts of nearly equal length, each a unit with candidate lists of its own. Long units
+// and including the diagonal tile. A walk longer than an eighth of a multiprocessor's mean load is
+// cut into parts of that length and a rest, each a unit with candidate lists of its own. Long units
 // start first, longest first, so that singletons, thousands of small segments and one giant keep
 // every multiprocessor busy to the end; short ones stay together with their segment, whose columns
 // are then in the cache. Rows that see few columns skip all this: they are compared directly, a
 // warp for each.
 //
-// Memory: 56 bytes a block and 16 a unit, with at most 4 * sms units more than there are blocks;
+// Memory: 56 bytes a block and 16 a unit, with at most 8 * sms units more than there are blocks;
 // 24 bytes a stretch. A stretch has 64 rows where its neighbours are direct too; a block has 128,
 // or what its segment has left.
 #pragma once
@@ -56,11 +56,11 @@ struct DirectStretch {
 
 struct Plan {
   std::vector<RowBlock> blocks;  // in row order
-  // Longest first, then in row order; those of an eighth of the longest allowed, which is 1/32 of a
-  // multiprocessor's load, count as equal.
+  // Longest first, then in row order; those of up to a quarter of the longest allowed, which is
+  // 1/32 of a multiprocessor's load, count as equal.
   std::vector<Unit> units;
   std::vector<DirectStretch> stretches;
-  int64_t n_lists = 0;  // at most rows of blocks + 4 * sms * block_rows
+  int64_t n_lists = 0;  // at most rows of blocks + 8 * sms * block_rows
   int64_t n_tiles = 0;  // of all units
 };
 
