@@ -14,7 +14,6 @@ import tamis._cpu as cpu
 
 __all__ = [
     "bits",
-    "check_device",
     "cpu",
     "cuda",
     "cuda_absent",
@@ -119,19 +118,6 @@ def ordinal_of(device: str | None) -> int | None:
     if why is not None:
         raise RuntimeError(f'device="{device}" cannot be used: {why}; use device="cpu"')
     return int(number)
-
-
-def check_device(device: str | None) -> None:
-    """Accept None, "auto" and "cpu", where there is no kernel for another device.
-
-    Raises:
-        RuntimeError: "cuda" was asked for.
-        ValueError: there is no such device.
-    """
-    if ordinal_of(device) is not None:
-        raise RuntimeError(
-            f'device="{device}" cannot be used: this function has no CUDA kernel; use device="cpu"'
-        )
 
 
 def cuda_facts() -> dict[str, Any]:
