@@ -1,7 +1,7 @@
 """A GPU for the Python layer: arrays that only kernels may read, over the emulated module.
 
-A transfer on a stream aside is done as late as the events allow, so a buffer that is filled or
-freed too early is seen.
+All work is done as late as the streams, their events and the host's waiting allow, and freed memory
+is overwritten in the order of the stream: a buffer that is filled or freed too early is seen.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,56 @@ POISON = 0xFF
 ASIDE = 7  # the handle of a stream aside
 
 
+class Queue:
+    """A stream's work, done when somebody waits for it, or at once."""
+
+    def __init__(self, *, late: bool) -> None:
+        self._late = late
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.issued = self.done = 0
+
+    def add(self, work: Callable[[], None]) -> None:
+        self._waiting.append(work)
+        self.issued += 1
+        if not self._late:
+            self.run()
+
+    def run(self, until: int | None = None) -> None:
+        """Do the work up to a point, or all of it."""
+        while self._waiting and (until is None or self.done < until):
+            work = self._waiting.popleft()
+            self.done += 1
+            work()
+
+
 class DeviceArray:
     """What a GPU library's array shows of itself; its values are out of NumPy's reach."""
 
-    def __init__(self, values: npt.NDArray[Any], ordinal: int = 0) -> None:
-        self.values = values
+    def __init__(
+        self, values: npt.NDArray[Any], ordinal: int = 0, stream: Queue | None = None
+    ) -> None:
+        self.memory = values
         self.ordinal = ordinal
+        self._stream = stream
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """What is there when the stream's work is done."""
+        if self._stream is not None:
+            self._stream.run()
+        return self.memory
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.memory.shape
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
-            "shape": self.values.shape,
-            "typestr": self.values.dtype.str,
-            "data": (self.values.ctypes.data, False),
-            "strides": self.values.strides,
+            "shape": self.memory.shape,
+            "typestr": self.memory.dtype.str,
+            "data": (self.memory.ctypes.data, False),
+            "strides": self.memory.strides,
             "version": 3,
             "stream": None,
         }
@@ -48,26 +84,21 @@ class DeviceArray:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("a device array was converted to NumPy")
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.memory)
 
     def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self.values[key], self.ordinal)
+        return DeviceArray(self.memory[key], self.ordinal, self._stream)
 
 
 class Gpu:
-    """The state of the fake: memory in use, its limit, and transfers that wait."""
+    """The state of the fake: its streams, memory in use, and its limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, late: bool) -> None:
+        self.stream, self.aside = Queue(late=late), Queue(late=late)
         self.room = 1 << 30
         self.in_use = 0
         self.most = 0
-        self.waiting: deque[Callable[[], None]] = deque()
-        self.issued = self.done = 0
         self.log: list[str] = []
 
     def allocate(self, n_bytes: int) -> npt.NDArray[np.uint8]:
@@ -77,37 +108,23 @@ class Gpu:
         start = -memory.ctypes.data % ALIGNMENT
         self.in_use += n_bytes
         self.most = max(self.most, self.in_use)
-        block = _Block(memory[start : start + n_bytes])
-        block.free = lambda: self._free(n_bytes)
-        return np.asarray(block)
+        return np.asarray(_Block(self, memory[start : start + n_bytes]))
 
-    def transfer_later(self, copy: Callable[[], None]) -> None:
-        """A transfer on a stream aside."""
-        self.waiting.append(copy)
-        self.issued += 1
-
-    def catch_up(self, until: int | None = None) -> None:
-        """Do the transfers that wait, up to one."""
-        while self.waiting and (until is None or self.done < until):
-            self.waiting.popleft()()
-            self.done += 1
-
-    def _free(self, n_bytes: int) -> None:
-        self.in_use -= n_bytes
+    def queue(self, stream: int) -> Queue:
+        return self.aside if stream == ASIDE else self.stream
 
 
 class _Block:
-    """Memory that says when the last array on it is gone."""
+    """Memory that goes back when the last array on it is gone, in the order of the stream."""
 
-    free: Callable[[], None]
-
-    def __init__(self, memory: npt.NDArray[np.uint8]) -> None:
-        self._memory = memory
+    def __init__(self, gpu: Gpu, memory: npt.NDArray[np.uint8]) -> None:
+        self._gpu, self._memory = gpu, memory
         self.__array_interface__ = memory.__array_interface__
 
     def __del__(self) -> None:
-        self._memory[...] = POISON
-        self.free()
+        memory = self._memory
+        self._gpu.in_use -= memory.nbytes
+        self._gpu.stream.add(lambda: memory.fill(POISON))
 
 
 class OutOfMemoryError(Exception):
@@ -115,12 +132,11 @@ class OutOfMemoryError(Exception):
 
 
 class Event:
-    def __init__(self, gpu: Gpu) -> None:
-        self.gpu = gpu
-        self.behind = gpu.issued
+    def __init__(self, queue: Queue) -> None:
+        self._queue, self._behind = queue, queue.issued
 
     def synchronize(self) -> None:
-        self.gpu.catch_up(self.behind)
+        self._queue.run(self._behind)
 
 
 class Stream:
@@ -129,13 +145,12 @@ class Stream:
         self.ptr = ptr
 
     def record(self) -> Event:
-        return Event(self.gpu)
+        return Event(self.gpu.queue(self.ptr))
 
     def wait_event(self, event: Event) -> None:
         if self.ptr == ASIDE:
             self.gpu.log.append("wait")
-        else:
-            self.gpu.catch_up(event.behind)
+        self.gpu.queue(self.ptr).add(event.synchronize)
 
 
 class FakeLibrary:
@@ -159,14 +174,14 @@ class FakeLibrary:
     def empty(self, shape: tuple[int, ...], dtype: str) -> DeviceArray:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         values = self.gpu.allocate(size).view(dtype).reshape(shape)
-        return DeviceArray(values, self.ordinal)
+        return DeviceArray(values, self.ordinal, self.gpu.stream)
 
     def adopt(self, x: Any) -> DeviceArray:
         assert isinstance(x, DeviceArray)
         return x
 
     def layout(self, array: DeviceArray) -> libraries.Layout:
-        values = array.values
+        values = array.memory
         name = libraries.dtype_name(values.dtype)
         return libraries.Layout(values.ctypes.data, values.shape, values.strides, name)
 
@@ -193,28 +208,37 @@ class FakeLibrary:
 
     def _made(self, values: npt.NDArray[Any]) -> DeviceArray:
         array = self.empty(values.shape, values.dtype.name)
-        array.values[...] = values
+        array.memory[...] = values
         return array
 
 
 class FakeModule:
-    """The emulated module; transfers aside wait, and a second device is the first again."""
+    """The emulated module; what goes to a stream waits, and a second device is the first again.
+
+    Attributes:
+        replaced: functions in the place of the module's.
+    """
 
     def __init__(self, module: ModuleType, gpu: Gpu) -> None:
         self._module = module
         self._gpu = gpu
+        self.replaced: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._module, name)
-        if not callable(found):
-            return found
+        return lambda *args, **kwargs: self._call(self.kernel(name), *args, **kwargs)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if "device" in kwargs:
-                kwargs["device"] = 0
-            return found(*args, **kwargs)
+    def kernel(self, name: str) -> Any:
+        """A function of the module, or what replaces it."""
+        return self.replaced.get(name, getattr(self._module, name))
 
-        return call
+    def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if "device" in kwargs:
+            kwargs["device"] = 0
+        if "stream" not in kwargs:
+            return function(*args, **kwargs)
+        queue = self._gpu.queue(kwargs.pop("stream"))
+        queue.add(lambda: function(*args, **kwargs, stream=0))
+        return None
 
     def device_count(self) -> int:
         return 2
@@ -223,24 +247,23 @@ class FakeModule:
         return self._module.device(0) | {"ordinal": ordinal}
 
     def copy(self, to: int, from_: int, n_bytes: int, *, device: int, stream: int) -> None:
-        def copy() -> None:
-            self._module.copy(to, from_, n_bytes, device=0, stream=0)
-
         if stream == ASIDE:
             self._gpu.log.append("transfer")
-            self._gpu.transfer_later(copy)
-        else:
-            copy()
+        self._call(self._module.copy, to, from_, n_bytes, device=device, stream=stream)
 
     def synchronize(self, *, device: int, stream: int) -> None:
-        if stream == ASIDE:
-            self._gpu.catch_up()
+        self._gpu.queue(stream).run()
+
+    def MaxCosine(self, *args: Any, device: int) -> Any:  # noqa: N802 - as the module names it
+        plan = self.kernel("MaxCosine")(*args, device=0)
+        run = lambda *args, stream: self._call(plan.run, *args, stream=stream)  # noqa: E731
+        return SimpleNamespace(work_bytes=plan.work_bytes, run=run)
 
 
 @contextmanager
-def fake_gpu(module: ModuleType) -> Iterator[Gpu]:
+def fake_gpu(module: ModuleType, *, late: bool = True) -> Iterator[Gpu]:
     """tamis with two GPUs that are fakes; cupy is the fake library."""
-    gpu = Gpu()
+    gpu = Gpu(late=late)
 
     def library(ordinal: int) -> FakeLibrary:
         return FakeLibrary(gpu, ordinal)

@@ -30,14 +30,15 @@ def spoil(
     monkeypatch: pytest.MonkeyPatch, name: str, out: int, call_number: int, byte: int
 ) -> None:
     """Let one call of a kernel flip a bit of what it writes to argument `out`."""
-    kernel, calls = getattr(_native.cuda(), name), iter(range(10_000))
+    module: Any = _native._module
+    kernel, calls = module.kernel(name), iter(range(10_000))
 
     def wrong(*args: Any, **kwargs: Any) -> None:
         kernel(*args, **kwargs)
         if next(calls) == call_number:
             ctypes.c_uint8.from_address(args[out] + byte).value ^= 1
 
-    monkeypatch.setattr(_native._module, name, wrong, raising=False)
+    monkeypatch.setitem(module.replaced, name, wrong)
 
 
 def test_a_good_gpu_is_checked_once(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,8 @@ def test_one_wrong_bit_refuses_the_gpu(
 
 
 def test_a_wrong_cosine_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = _native.cuda().MaxCosine
+    module: Any = _native._module
+    plan = module.kernel("MaxCosine")
 
     class Wrong:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -104,7 +106,7 @@ def test_a_wrong_cosine_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatc
             self.plan.run(*args, **kwargs)
             ctypes.c_uint8.from_address(args[4] + 8 * 50).value ^= 1  # an index
 
-    monkeypatch.setattr(_native._module, "MaxCosine", Wrong, raising=False)
+    monkeypatch.setitem(module.replaced, "MaxCosine", Wrong)
     with pytest.raises(RuntimeError, match="max_cosine of cuda:0 differs from the CPU's"):
         tamis.max_cosine(cases.unit_rows(5, 4), device="cuda")
 
@@ -113,7 +115,8 @@ def test_a_kernel_that_fails_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.Monke
     def fails(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(_native._module, "assign", fails, raising=False)
+    module: Any = _native._module
+    monkeypatch.setitem(module.replaced, "assign", fails)
     with pytest.raises(
         RuntimeError, match=r"assign failed in the self-check of cuda:0 \(no kernel image is"
     ):

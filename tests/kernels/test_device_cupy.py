@@ -23,15 +23,15 @@ class Ndarray(DeviceArray):
 
     @property
     def data(self) -> Any:
-        return SimpleNamespace(ptr=self.values.ctypes.data)
+        return SimpleNamespace(ptr=self.memory.ctypes.data)
 
     @property
     def dtype(self) -> Any:
-        return self.values.dtype
+        return self.memory.dtype
 
     @property
     def strides(self) -> tuple[int, ...]:
-        return self.values.strides
+        return self.memory.strides
 
     def __ge__(self, value: int) -> Ndarray:
         return Ndarray(self.values >= value, self.ordinal)
@@ -62,7 +62,8 @@ class FakeCupy(ModuleType):
         return SimpleNamespace(free_bytes=lambda: 0)
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Ndarray:
-        return Ndarray(FakeLibrary(self.gpu, 0).empty(shape, dtype).values, self.current)
+        memory = FakeLibrary(self.gpu, 0).empty(shape, dtype).memory
+        return Ndarray(memory, self.current, self.gpu.stream)
 
     def asarray(self, values: Any) -> Ndarray:
         return Ndarray(np.asarray(values), self.current)

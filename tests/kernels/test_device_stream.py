@@ -163,9 +163,22 @@ def test_a_feed_that_is_left_early_leaves_nothing(gpu: Gpu) -> None:
     blocks = feed.feed(open_device(0), cases.unit_rows(50, 4), [slice(0, 10), slice(10, 20)])
     next(blocks)
     blocks.close()
-    assert not gpu.waiting
+    assert gpu.aside.done == gpu.aside.issued
     gc.collect()
     assert gpu.in_use == 0
+
+
+def test_bad_rows_with_nothing_to_compare_with_are_refused(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(max_cosine, "GROUP_BYTES", 1)  # every segment is a group
+    x, other = cases.unit_rows(9, 4, 1), cases.unit_rows(6, 4, 2)
+    x[8], other[5] = 0, np.nan
+    for bad, good, name in ((x, other[:5], "x: 1 of 9"), (x[:8], other, "other: 1 of 6")):
+        offsets = [0, 5, len(bad) if name[0] == "x" else 8, len(bad)]
+        other_offsets = [0, 5, 5, len(good)]
+        with pytest.raises(ValueError, match=name):
+            tamis.max_cosine(bad, offsets, other=good, other_offsets=other_offsets, device="cuda")
 
 
 def test_host_arrays_need_cupy(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

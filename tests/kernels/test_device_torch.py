@@ -42,7 +42,7 @@ def tensors_count_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     def ordinal(x: Any) -> int | None:
         return 0 if isinstance(x, torch.Tensor) else None
 
-    with fake_gpu(emulated_cuda()):
+    with fake_gpu(emulated_cuda(), late=False):  # host memory is not freed in a stream's order
         monkeypatch.setitem(libraries.LIBRARIES, "torch", HostTorch)
         for module in (_array, assign, device, kmeans, max_cosine):
             monkeypatch.setattr(module, "cuda_ordinal", ordinal)

@@ -90,11 +90,12 @@ class Device:
         return self.empty((max(1, n_bytes),), "uint8")
 
     def upload(self, values: npt.NDArray[Any]) -> Array:
-        """A copy of a host array."""
+        """A copy of a host array; waits for the stream, as the array may go then."""
         values = np.ascontiguousarray(values)
         array = self.empty(values.shape, values.dtype.name)
         if values.size:
             self.module.copy(array.address, values.ctypes.data, array.n_bytes, **self.on)
+            self.synchronize()
         return array
 
     def download(self, array: Array) -> npt.NDArray[Any]:
