@@ -29,12 +29,13 @@ requirements = $(PY) -c "$$REQUIREMENTS" $(1)
 install = $(call requirements,$(1)) | $(PIP) install -c constraints.txt -r /dev/stdin $(2)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test wheel bench lint clean FORCE
+.PHONY: help demo test wheel bench cuda lint clean FORCE
 
 help:
 	@echo 'make demo   build tamis and curate the sample pool (into demo-run/)'
 	@echo 'make test   build tamis and run the test suite; ARGS="-k name" goes to pytest'
 	@echo 'make bench  compare the kernels with faiss, scikit-learn, torch and numpy; ARGS="..."'
+	@echo 'make cuda   compile the CUDA module, without a GPU too, and check its machine code'
 	@echo 'make wheel  build a manylinux wheel into dist/ and test it in a clean environment'
 	@echo 'make lint   ruff, mypy --strict, clang-format'
 	@echo 'make clean  remove what the other commands wrote, .venv excepted'
@@ -57,7 +58,7 @@ lint: $(VENV)/.installed $(VENV)/.lint
 	$(VENV)/bin/ruff check . || failed=1; \
 	$(VENV)/bin/ruff format --check . || failed=1; \
 	$(VENV)/bin/mypy || failed=1; \
-	find cpp -name '*.h' -o -name '*.cpp' | sort \
+	find cpp tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort \
 	  | xargs $(VENV)/bin/clang-format --dry-run -Werror || failed=1; \
 	exit $$failed
 
@@ -101,6 +102,12 @@ $(VENV)/.installed: $(VENV)/.sources $(VENV)/.build
 	@echo 'building and installing tamis'
 	@$(PIP) install -c constraints.txt --no-build-isolation .
 	@touch $@
+
+# --- CUDA ------------------------------------------------------------------------------------
+
+# Where there is no nvcc, it comes from the package index. TAMIS_CUDA=ON needs no driver.
+cuda: $(VENV)/.installed $(VENV)/.test
+	@tools/cuda.sh $(abspath $(PY))
 
 # --- the wheel -------------------------------------------------------------------------------
 

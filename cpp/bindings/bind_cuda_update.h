@@ -31,8 +31,8 @@ inline void bind_add_rows(const Address& x, int64_t n_rows, int64_t dim, const A
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   within(n_clusters, 1, INT32_MAX, "n_clusters");
   const int32_t* label = device_labels(labels, n_rows);
-  const cuda::Sums sums{memory<double>(sum, n_clusters * dim, "sum"),
-                        memory<int64_t>(count, n_clusters, "count")};
+  const cuda::ClusterSums sums{memory<double>(sum, n_clusters * dim, "sum"),
+                               memory<int64_t>(count, n_clusters, "count")};
   void* scratch = work_memory(work, work_bytes, cuda::add_rows_work_bytes(n_rows, n_clusters));
   on_device(device, stream, [&](cuda::Stream queue) {
     cuda::add_rows(rows, label, n_clusters, sums, scratch, queue);
@@ -43,8 +43,8 @@ inline void bind_next_centroids(const Address& sum, const Address& count, const 
                                 int64_t n_clusters, int64_t dim, bool spherical,
                                 const Address& next, int device, uintptr_t stream) {
   const HalfRows before = device_centroids(centroids, n_clusters, dim);
-  const cuda::Sums sums{memory<double>(sum, n_clusters * dim, "sum"),
-                        memory<int64_t>(count, n_clusters, "count")};
+  const cuda::ClusterSums sums{memory<double>(sum, n_clusters * dim, "sum"),
+                               memory<int64_t>(count, n_clusters, "count")};
   uint16_t* out = memory<uint16_t>(next, n_clusters * dim, "next");
   on_device(device, stream,
             [&](cuda::Stream queue) { cuda::next_centroids(sums, before, spherical, out, queue); });

@@ -237,7 +237,7 @@ void launch_parts(const HalfRows& x, int64_t n_clusters, const Grouping& groupin
 
 // sum / |sum| where spherical, else sum / count; a cluster without either keeps its centroid.
 __global__ void __launch_bounds__(kRowThreads)
-    divide_sums(Sums sums, const uint16_t* centroids, int64_t n_clusters, int64_t dim,
+    divide_sums(ClusterSums sums, const uint16_t* centroids, int64_t n_clusters, int64_t dim,
                 bool spherical, uint16_t* next) {
   const int64_t cluster = row_of_lane();
   const int64_t width = cluster < n_clusters ? dim : 0;
@@ -270,7 +270,7 @@ size_t add_rows_work_bytes(int64_t n_rows, int64_t n_clusters) {
   return Grouping::place(nullptr, n_rows, n_clusters, &grouping);
 }
 
-void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const Sums& sums,
+void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const ClusterSums& sums,
               void* work, Stream stream) {
   if (x.n_rows == 0 || n_clusters == 0) return;
   Grouping grouping;
@@ -289,8 +289,8 @@ void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, cons
   }
 }
 
-void next_centroids(const Sums& sums, const HalfRows& centroids, bool spherical, uint16_t* next,
-                    Stream stream) {
+void next_centroids(const ClusterSums& sums, const HalfRows& centroids, bool spherical,
+                    uint16_t* next, Stream stream) {
   launch(divide_sums, Grid{blocks_of(centroids.n_rows, kRowsPerBlock)}, kRowThreads, 0, stream,
          sums, centroids.data, centroids.n_rows, centroids.dim, spherical, next);
 }
@@ -305,7 +305,8 @@ void update_centroids(const HalfRows& x, const int32_t* labels, const HalfRows& 
   char* const base = static_cast<char*>(work);
   const size_t counts_at = sum_bytes(centroids.dim, centroids.n_rows);
   const size_t rest_at = counts_at + count_bytes(centroids.n_rows);
-  const Sums sums{reinterpret_cast<double*>(base), reinterpret_cast<int64_t*>(base + counts_at)};
+  const ClusterSums sums{reinterpret_cast<double*>(base),
+                         reinterpret_cast<int64_t*>(base + counts_at)};
   fill(base, 0, rest_at, stream);
   add_rows(x, labels, centroids.n_rows, sums, base + rest_at, stream);
   next_centroids(sums, centroids, spherical, next, stream);

@@ -24,17 +24,17 @@ void update_centroids(const HalfRows& x, const int32_t* labels, const HalfRows& 
 
 // The same in parts, for rows that come block by block: both zeros at first, add_rows for every
 // block, then next_centroids.
-struct Sums {
+struct ClusterSums {
   double* sum = nullptr;     // [n_clusters x dim]
   int64_t* count = nullptr;  // [n_clusters]
 };
 // Rows are ordered by label (a counting sort), then every warp sums some of one cluster's.
 // Memory: 8 bytes per row and 24 per cluster. work: 256-byte aligned.
 size_t add_rows_work_bytes(int64_t n_rows, int64_t n_clusters);
-void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const Sums& sums,
+void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const ClusterSums& sums,
               void* work, Stream stream);
-void next_centroids(const Sums& sums, const HalfRows& centroids, bool spherical, uint16_t* next,
-                    Stream stream);
+void next_centroids(const ClusterSums& sums, const HalfRows& centroids, bool spherical,
+                    uint16_t* next, Stream stream);
 
 // Adds sum |x - c|^2, exact, to *total. labels: int32 [x.n_rows]; total: [1], zero at first.
 void add_inertia(const HalfRows& x, const int32_t* labels, const HalfRows& centroids,
