@@ -137,3 +137,19 @@ def test_host_arrays_are_streamed(
     for call in (tamis.max_cosine, lambda x, **where: tamis.assign(x, x[:7], **where)):
         assert_same_bits(call(x, device=f"cuda:{ordinal}"), call(x))
     assert cupy.gpu.log.count("transfer") > 4
+
+
+@pytest.mark.parametrize("has_cupy", [True, False])
+def test_another_library_gets_its_arrays_back(
+    has_cupy: bool, cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_cupy:
+        pytest.importorskip("torch")
+        monkeypatch.setitem(sys.modules, "cupy", None)
+    namespace = SimpleNamespace(from_dlpack=lambda array: ("theirs", array))
+    theirs: Any = type("Theirs", (), {"__module__": "their.arrays"})()
+    library = libraries.library_of(theirs, 1)
+    assert isinstance(library, libraries.Cupy if has_cupy else libraries.Torch)
+    assert library.given("array") == "array"
+    theirs.__array_namespace__ = lambda: namespace
+    assert libraries.library_of(theirs, 1).given("array") == ("theirs", "array")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -285,7 +286,8 @@ def _through_another(x: Any, ordinal: int) -> Library:
     try:
         library = LIBRARIES["cupy"](ordinal)
     except MissingExtraError:
-        require("torch", extra="cuda13")
+        if find_spec("torch") is None:
+            raise
         library = LIBRARIES["torch"](ordinal)
     namespace = getattr(x, "__array_namespace__", None)
     if namespace is not None:
