@@ -27,6 +27,7 @@ EXTRAS = {
     "gcsfs": "gcsfs",
     "onnxruntime": "onnxruntime",
     "cv2": "opencv-python",
+    "cupy": "cupy-cuda13x",
     "faiss": "faiss-cpu",
     "sklearn": "scikit-learn",
 }
