@@ -1,0 +1,146 @@
+"""The cases of the GPU tests in plain Python, for a machine without pytest.
+
+    python bench/gpu_bits.py            # torch, cupy, and host arrays that are streamed
+    python bench/gpu_bits.py --small    # for sanitizers: one dimension, memory of its own
+    python bench/gpu_bits.py --rehearse # the emulated device
+
+Every result must have the bits of the CPU's. Ends with exit code 1 where one has not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+sys.path.append(str(ROOT / "tests"))
+
+import numpy as np  # noqa: E402
+
+DIMS: tuple[int, ...] = (5, 64, 257, 768)
+SMALL_DIMS: tuple[int, ...] = (72,)
+
+Give = Callable[[Any], Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0, or 1 where a bit differs, a call fails, or nothing could be called."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--small", action="store_true", help="what a sanitizer gets through")
+    parser.add_argument("--rehearse", action="store_true", help="on the emulated device")
+    options = parser.parse_args(arguments)
+    from bench.gpu_lab import use_whatever_the_self_check_says
+
+    use_whatever_the_self_check_says()
+    places = dict(_places(options))
+    if not places:
+        print("FAILED: neither torch nor cupy is installed")
+        return 1
+    failures = 0
+    for name, give in places.items():
+        failures += _self_check(name, give)
+        dims = SMALL_DIMS if options.small or options.rehearse else DIMS
+        if options.small and options.rehearse:
+            dims = ()
+        failures += sum(_same_bits(name, give, d) for d in dims)
+    print(f"{failures} of the calls failed" if failures else "every bit is as on the CPU")
+    return 1 if failures else 0
+
+
+def _places(options: argparse.Namespace) -> Iterator[tuple[str, Give | None]]:
+    """What arrays are made by; None: they stay on the host and are streamed."""
+    if options.rehearse:
+        from bench.gpu_lab import ToyLab
+
+        yield "rehearsal", ToyLab().give
+        if not options.small:
+            yield "host", None
+        return
+    if options.small:  # every array has an allocation of its own, so that its end is seen
+        os.environ["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
+    if _is_installed("cupy"):
+        import cupy
+
+        if options.small:
+            cupy.cuda.set_allocator(None)
+        yield "cupy", cupy.asarray
+        if not options.small:
+            yield "host", None
+    if _is_installed("torch") and not (options.small and _is_installed("cupy")):
+        import torch
+
+        yield "torch", lambda x: torch.from_numpy(np.ascontiguousarray(x)).to("cuda")
+
+
+def _self_check(name: str, give: Give | None) -> int:
+    """Twice: the first time loads the kernels."""
+    from tamis.cuda import self_check
+    from tamis.cuda.device import open_device
+
+    try:
+        device = open_device(0, None if give is None else give(np.ones((1, 8), np.float16)))
+        times = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            why = self_check.difference(device)
+            times.append((time.perf_counter() - begin) * 1e3)
+    except Exception as error:  # noqa: BLE001 - the other places go on
+        print(f"FAILED: {name}, self-check: {type(error).__name__}: {error}")
+        return 1
+    if why is not None:
+        print(f"FAILED: {name}, self-check: {why}")
+        return 1
+    print(f"{name}: self-check passed in {times[1]:.1f} ms (before it {times[0]:.1f} ms)")
+    return 0
+
+
+def _same_bits(name: str, give: Give | None, d: int) -> int:
+    """How many of the cases failed."""
+    from tests.kernels.device_cases import every_case
+
+    import tamis
+    from bits import assert_same_bits
+
+    failures = calls = 0
+    for case in every_case(d):
+        if give is None and case.call is tamis.canonical:
+            continue
+        calls += 1
+        where = {"device": "cuda"} if give is None else {}
+        try:
+            expected = case.call(*case.arrays, **case.options)
+            arrays = case.arrays if give is None else tuple(map(give, case.arrays))
+            assert_same_bits(_here(case.call(*arrays, **case.options, **where)), expected)
+        except Exception as error:  # noqa: BLE001 - the other cases go on
+            failures += 1
+            print(f"FAILED: {name}, d = {d}, {case.name}: {type(error).__name__}: {error}")
+    print(f"{name}, d = {d}: {calls - failures} of {calls} calls are as on the CPU", flush=True)
+    return failures
+
+
+def _here(found: Any) -> Any:
+    if isinstance(found, tuple):
+        return tuple(map(_here, found))
+    if type(found).__module__.startswith("torch"):
+        return found.cpu().numpy()
+    if type(found).__module__.startswith("cupy"):
+        return found.get()
+    return getattr(found, "values", found)
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
