@@ -174,7 +174,8 @@ def test_a_process_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_rows_behind_a_failure_get_a_new_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    about = {"about": {}, "first_call_ms": 1.0, "ceilings": {}}
+    first = {"first_call_ms": 1.0, "self_check_ms": 1.0}
+    about = {"about": {}, "first_calls": first, "ceilings": {}}
     good = {"checked": 1, "times_ms": [2.0]}
     processes = [
         [about, {"begins": "kmeans"}, {"row": {"name": "kmeans", **good}}, {"begins": "agreement"}],
