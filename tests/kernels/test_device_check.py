@@ -23,6 +23,7 @@ from tamis.cuda import self_check
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
     with fake_gpu(emulated_cuda()) as fake:
         monkeypatch.setattr(self_check, "_checked", set())
+        monkeypatch.setattr(self_check, "REPEATS", 3)  # walks are long enough where blocks are few
         yield fake
 
 
@@ -62,7 +63,7 @@ def test_a_good_gpu_is_checked_once(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -
         ("canonical", 4, 0, 0, "canonical"),
         ("canonical", 5, 1, 0, "canonical"),
         ("assign", 6, 0, 0, "assign"),
-        ("assign", 7, 3, 800, "assign"),
+        ("assign", 7, 2, 800, "assign"),
         ("assign_exact", 8, 1, 0, "assign"),
         ("assign_exact", 9, 2, 0, "assign"),
         ("add_rows", 5, 0, 15, "k-means"),  # the sign and exponent of a sum
@@ -132,6 +133,28 @@ def test_a_full_gpu_is_checked_later(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) 
     assert_same_bits(tamis.max_cosine(x, device="cuda"), tamis.max_cosine(x))
 
 
+def test_every_rung_is_checked(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = _native._module
+    assign, plan = module.kernel("assign"), module.kernel("MaxCosine")
+    assigned, compared = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+
+    class Counted:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.plan = plan(*args, **kwargs)
+            self.work_bytes = self.plan.work_bytes
+
+        def run(self, *args: Any, **kwargs: Any) -> None:
+            self.plan.run(*args[:5], compared.ctypes.data, *args[6:], **kwargs)
+
+    def counted(*args: Any, **kwargs: Any) -> None:
+        assign(*args[:8], assigned.ctypes.data, *args[9:], **kwargs)
+
+    monkeypatch.setitem(module.replaced, "assign", counted)
+    monkeypatch.setitem(module.replaced, "MaxCosine", Counted)
+    tamis.max_cosine(DeviceArray(cases.unit_rows(5, 4)))
+    assert assigned[2] > 0 and compared[2] > 0
+
+
 @pytest.mark.parametrize("dim", self_check.DIMS)
 def test_the_problem_holds_what_it_should(dim: int) -> None:
     problem = self_check.make_problem(dim)
@@ -143,4 +166,17 @@ def test_the_problem_holds_what_it_should(dim: int) -> None:
     lead = dots[:, -1] - dots[:, -2]
     assert (lead == 0).sum() > 5 and (lead == 2.0**-48).sum() > 5
     assert 0 in np.diff(problem.offsets) and 1 in np.diff(problem.offsets)
-    assert np.diff(problem.offsets).max() == 90
+    longest = int(np.diff(problem.offsets).argmax())
+    begin, end = problem.offsets[longest : longest + 2]
+    assert end - begin > 128
+    # Rows with more candidates than a list holds: bit-identical ones, and ones that are not.
+    segment = problem.rows[begin:end]
+    near = segment.astype(float) @ segment.T.astype(float) > 1 - 2.0**-10
+    distinct = np.unique(segment, axis=0).astype(float)
+    assert len(distinct) < len(segment) - 16 and np.tril(near, -1).sum(axis=1).max() > 16
+    ties = problem.rows[150:190]
+    assert begin <= 150 and end >= 190 and len(np.unique(ties[:, 0])) == 40
+    assert (ties[:, 1:] == ties[0, 1:]).all()
+    tied = self_check.few_rows(problem).astype(float) @ problem.many[:384].T.astype(float)
+    assert (tied > tied.max(axis=1, keepdims=True) - 1e-6).sum(axis=1).max() > 16
+    assert len(problem.many) > 32 * 2 * 128

@@ -1,9 +1,10 @@
 """The first use of a GPU in a process: a small problem, its bits compared with the CPU's.
 
 A kernel that has never met a card must not give a wrong answer in silence. The problem has what
-breaks approximate kernels: near-ties of 2^-48, copies, near-copies, ragged segments, a dimension
-that fills no tile, a zero row, a NaN. A GPU that gives another bit is refused for this process, and
-`tamis.info()["cuda"]` repeats the reason.
+breaks approximate kernels: near-ties of 2^-48, copies, near-copies, more of each than a candidate
+list holds, walks of several tiles, ragged segments, a dimension that fills no tile, a zero row, a
+NaN. A GPU that gives another bit is refused for this process, and `tamis.info()["cuda"]` repeats
+the reason.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from tamis.cuda.segments import Comparison
 
 DIMS = (67, 136)
 """Odd, and a whole number of 16-byte pieces: rows that are copied first, and rows as they are."""
-_ROWS = 150
+_ROWS = 240
 _CENTROIDS = 140  # more than one tile of 128
+REPEATS = 60  # of all centroids: more than two tiles for each of 32 blocks that split them
 _SMALLEST = np.float16(2.0**-24)  # the smallest positive float16
 
 Results = tuple[npt.NDArray[Any], ...]
@@ -47,6 +49,7 @@ class Problem(NamedTuple):
     raw: npt.NDArray[np.float32]
     rows: npt.NDArray[np.float16]
     centroids: npt.NDArray[np.float16]
+    many: npt.NDArray[np.float16]
     offsets: npt.NDArray[np.int64]
 
 
@@ -85,23 +88,30 @@ def make_problem(dim: int) -> Problem:
     rng = np.random.default_rng(dim)
     raw = rng.standard_normal((_ROWS, dim), dtype=np.float32)
     raw[40:60] = raw[40] + np.float32(0.03) * raw[40:60]  # near-copies
-    raw[60:70] = raw[60]  # copies
+    raw[60:90] = raw[60]  # copies
+    raw[150:190] = raw[150]
     raw[:, 0] = 0
     rows, centroids = _unit(raw), _unit(rng.standard_normal((_CENTROIDS, dim)))
     centroids[:20] = rows[30:50]
     centroids[70:90] = centroids[:20]  # ties between tiles
     # Best and second best differ by 2^-48 for every seventh row.
     rows[::7, 0] = _SMALLEST
+    rows[150:190, 0] = _multiples(40)  # no copies, and nearer than any sum in float32 can tell
     centroids[100:140] = np.repeat(rows[: 7 * 20 : 7], 2, axis=0)
     centroids[100:140:2, 0], centroids[101:140:2, 0] = 3 * _SMALLEST, 4 * _SMALLEST
+    many = rng.permutation(np.tile(centroids, (REPEATS, 1)))
+    many[:, 0] = rng.choice(_multiples(1000), len(many))
+    many[200:240] = rows[112]
+    many[200:240, 0] = _multiples(40)
     raw[3], raw[5, dim // 2], raw[7] = 0, np.nan, 2.0**-70
-    sizes = [0, 1, 0, 2, 31, 1, 1, 90, 0, 5]
+    sizes = [0, 1, 0, 2, 31, 1, 1, 170, 0, 5]
     offsets = np.cumsum([0, *sizes, _ROWS - sum(sizes), 0], dtype=np.int64)
-    return Problem(raw, rows, centroids, offsets)
+    return Problem(raw, rows, centroids, many, offsets)
 
 
 def _operations() -> Iterator[tuple[str, OnCpu, OnGpu]]:
     yield "canonical", _canonical, _canonical_there
+    yield "assign", _best_of_many, _best_of_many_there
     for yes in (False, True):
         yield "assign", partial(_assign, euclidean=yes), partial(_assign_there, euclidean=yes)
         yield (
@@ -134,7 +144,16 @@ def _assign(problem: Problem, *, euclidean: bool) -> Results:
 
 
 def _assign_there(device: Device, problem: Problem, *, euclidean: bool) -> Results:
-    return _assigned(device, problem, problem.centroids, euclidean, 1)
+    return _assigned(device, problem.rows, problem.centroids, euclidean, 1)
+
+
+def _best_of_many(problem: Problem) -> Results:
+    labels, scores, _ = cpu.assign(bits(few_rows(problem)), bits(problem.many), False, 1)
+    return labels[:, 0], scores[:, 0]
+
+
+def _best_of_many_there(device: Device, problem: Problem) -> Results:
+    return _assigned(device, few_rows(problem), problem.many, False, 1)
 
 
 def _best_of_wide(problem: Problem, *, euclidean: bool) -> Results:
@@ -143,14 +162,18 @@ def _best_of_wide(problem: Problem, *, euclidean: bool) -> Results:
 
 
 def _best_of_wide_there(device: Device, problem: Problem, *, euclidean: bool) -> Results:
-    return _assigned(device, problem, _wide(problem), euclidean, 3)
+    return _assigned(device, problem.rows, _wide(problem), euclidean, 3)
 
 
 def _assigned(
-    device: Device, problem: Problem, centroids: npt.NDArray[Any], euclidean: bool, top: int
+    device: Device,
+    rows: npt.NDArray[np.float16],
+    centroids: npt.NDArray[Any],
+    euclidean: bool,
+    top: int,
 ) -> Results:
-    rows = ResidentRows(device, device.upload(problem.rows))
-    found = assigned(device, rows, device.upload(centroids), euclidean, top)
+    resident = ResidentRows(device, device.upload(rows))
+    found = assigned(device, resident, device.upload(centroids), euclidean, top)
     return device.download(found[0]), device.download(found[1])
 
 
@@ -190,6 +213,16 @@ def _max_cosine_there(
     cosine, index = device.empty((_ROWS,), "float64"), device.empty((_ROWS,), "int64")
     compare_into(device, rows, columns, what, cosine, index)
     return device.download(cosine), device.download(index)
+
+
+def few_rows(problem: Problem) -> npt.NDArray[np.float16]:
+    """Rows that are assigned to many centroids, and tell near-ties of 2^-48 apart."""
+    return np.ascontiguousarray(problem.rows[:140:28])
+
+
+def _multiples(n: int) -> npt.NDArray[np.float16]:
+    """1 to n times the smallest positive float16."""
+    return np.arange(1, n + 1, dtype=np.uint16).view(np.float16)
 
 
 def _labels() -> npt.NDArray[np.int32]:
