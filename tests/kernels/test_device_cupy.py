@@ -49,11 +49,12 @@ class FakeCupy(ModuleType):
     def __init__(self, gpu: Gpu) -> None:
         super().__init__("cupy")
         self.gpu, self.current, self.ndarray = gpu, 0, Ndarray
+        self.pinned_on: set[int] = set()
         self.cuda = SimpleNamespace(
             Device=lambda ordinal: _Scope(self, ordinal),
             Stream=lambda non_blocking: _Stream(self, 7),
             get_current_stream=lambda: _Stream(self, 0),
-            alloc_pinned_memory=bytearray,
+            alloc_pinned_memory=self._pinned,
             memory=SimpleNamespace(OutOfMemoryError=FakeLibrary.out_of_memory),
             runtime=SimpleNamespace(memGetInfo=lambda: (gpu.room - gpu.in_use, gpu.room)),
         )
@@ -70,6 +71,10 @@ class FakeCupy(ModuleType):
 
     def stack(self, arrays: list[Ndarray]) -> Ndarray:
         return Ndarray(np.stack([array.values for array in arrays]), self.current)
+
+    def _pinned(self, n_bytes: int) -> bytearray:
+        self.pinned_on.add(self.current)
+        return bytearray(n_bytes)
 
 
 class _Scope:
@@ -137,6 +142,7 @@ def test_host_arrays_are_streamed(
     for call in (tamis.max_cosine, lambda x, **where: tamis.assign(x, x[:7], **where)):
         assert_same_bits(call(x, device=f"cuda:{ordinal}"), call(x))
     assert cupy.gpu.log.count("transfer") > 4
+    assert cupy.pinned_on == {ordinal}  # page-locking makes a context, too
 
 
 @pytest.mark.parametrize("has_cupy", [True, False])

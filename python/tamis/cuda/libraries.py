@@ -247,7 +247,8 @@ class Cupy:
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
 
     def pinned(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        memory = self._cupy.cuda.alloc_pinned_memory(n_bytes)
+        with self._scope():  # else another GPU gets a context
+            memory = self._cupy.cuda.alloc_pinned_memory(n_bytes)
         return np.frombuffer(memory, np.uint8, n_bytes)
 
     def _scope(self) -> AbstractContextManager[Any]:
