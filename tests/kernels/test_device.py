@@ -68,6 +68,13 @@ def test_canonical_rows_on_a_gpu_are_not_copied(gpu: Gpu) -> None:
     assert gpu.most < x.values.nbytes / 2
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "uint32", "uint64"])
+def test_offsets_on_a_gpu_are_integers_of_any_width(dtype: str, gpu: Gpu) -> None:
+    x, offsets = cases.unit_rows(60, 6, 1), np.array([0, 1, 40, 60], dtype)
+    expected = tamis.max_cosine(x, offsets)
+    assert_same_bits(here(tamis.max_cosine(there(x), there(offsets))), expected)
+
+
 @pytest.mark.parametrize("call", ["assign", "kmeans", "max_cosine"])
 def test_bad_rows_are_refused_as_on_the_cpu(call: str, gpu: Gpu) -> None:
     x = cases.unit_rows(60, 6, 1)

@@ -17,10 +17,10 @@ from tamis._array import check_matrix, cuda_ordinal, widened
 from tamis.cuda.libraries import Library, Shape, host_library, library_of
 
 _SIZES = {
-    **dict.fromkeys(("bool", "uint8"), 1),
-    **dict.fromkeys(("float16", "bfloat16"), 2),
-    **dict.fromkeys(("float32", "int32"), 4),
-    **dict.fromkeys(("float64", "int64"), 8),
+    **dict.fromkeys(("bool", "int8", "uint8"), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("float32", "int32", "uint32"), 4),
+    **dict.fromkeys(("float64", "int64", "uint64"), 8),
 }
 
 
