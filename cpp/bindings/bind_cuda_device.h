@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <sstream>
 #include <vector>
 
@@ -27,6 +28,13 @@ inline py::dict bind_device(int ordinal) {
 }
 
 inline void bind_cuda_device(py::module_& module) {
+  py::register_local_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const cuda::OutOfMemory& full) {
+      PyErr_SetString(PyExc_MemoryError, full.what());
+    }
+  });
   module.def("architectures", &architectures, "What the kernels were compiled for.");
   module.def("runtime_version", &runtime_version,
              "The CUDA that the module was built with, 1000 * major + 10 * minor.");

@@ -80,6 +80,8 @@ def test_the_device_of_the_emulation(module: ModuleType) -> None:
         module.device(7)
     with pytest.raises(RuntimeError, match="CUDA could not"):
         module.synchronize(device=7, stream=0)
+    with pytest.raises(MemoryError, match=r"^CUDA could not make .*: out of memory$"):
+        module.synchronize(device=9, stream=0)
 
 
 def test_fill_and_copy(module: ModuleType) -> None:

@@ -124,6 +124,19 @@ def test_a_kernel_that_fails_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.Monke
         tamis.max_cosine(cases.unit_rows(5, 4), device="cuda")
 
 
+def test_no_room_for_a_kernel_refuses_nothing(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finds_no_room(*args: Any, **kwargs: Any) -> None:
+        raise MemoryError("CUDA could not launch a kernel: out of memory")
+
+    module: Any = _native._module
+    x = cases.unit_rows(5, 4)
+    with monkeypatch.context() as patch:
+        patch.setitem(module.replaced, "assign", finds_no_room)
+        with pytest.raises(MemoryError, match="out of memory"):
+            tamis.max_cosine(x, device="cuda")
+    assert_same_bits(tamis.max_cosine(x, device="cuda"), tamis.max_cosine(x))
+
+
 def test_a_full_gpu_is_checked_later(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     x = cases.unit_rows(5, 4)
     monkeypatch.setattr(gpu, "room", 5000)

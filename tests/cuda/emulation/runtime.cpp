@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kSharedBytes = 232448;  // 227 KiB
 constexpr size_t kSharedBytesUnasked = 49152;
 constexpr unsigned kMostThreads = 1024;
+constexpr int kFullDevice = 9;  // one that has no room for a context
 
 std::mutex mutex;
 std::map<const void*, size_t> granted;
@@ -29,6 +30,8 @@ const char* cudaGetErrorString(cudaError_t status) {
       return "no error";
     case cudaErrorInvalidValue:
       return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
     case cudaErrorInvalidConfiguration:
       return "invalid configuration argument";
     case cudaErrorNoDevice:
@@ -49,6 +52,7 @@ cudaError_t cudaGetDevice(int* ordinal) {
 }
 
 cudaError_t cudaSetDevice(int ordinal) {
+  if (ordinal == kFullDevice) return keep(cudaErrorMemoryAllocation);
   return keep(ordinal == 0 ? cudaSuccess : cudaErrorInvalidDevice);
 }
 

@@ -13,6 +13,12 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& sentence) : std::runtime_error(sentence) {}
 };
 
+// It refused for want of device memory: another try may work.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // A cudaStream_t of the current device; null is the legacy default stream.
 struct Stream {
   void* handle = nullptr;

@@ -22,7 +22,9 @@ inline constexpr int64_t kMostBlocksYZ = 0xffff;
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // the next call starts afresh
-  throw Error(std::string("CUDA could not ") + what + ": " + cudaGetErrorString(status));
+  const auto sentence = std::string("CUDA could not ") + what + ": " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(sentence);
+  throw Error(sentence);
 }
 
 inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
