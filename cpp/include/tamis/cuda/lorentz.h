@@ -14,7 +14,7 @@ namespace tamis::cuda {
 // radius: float64 [n_rows]. norm: float64 [n_rows]. state: PointState [n_rows].
 void radii(const PointRows& x, double* radius, double* norm, uint8_t* state, Stream stream);
 
-// Apexes and points of one dimension, kind and curvature; elements may differ.
+// Apexes and points of one element, dimension, kind and curvature.
 // value: float64 [n_rows].
 void paired(const PointRows& apex, const PointRows& point, Measure measure, double min_radius,
             double* value, Stream stream);
