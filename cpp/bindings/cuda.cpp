@@ -3,6 +3,7 @@
 #include "bind_cuda_assign.h"
 #include "bind_cuda_canonical.h"
 #include "bind_cuda_device.h"
+#include "bind_cuda_lorentz.h"
 #include "bind_cuda_max_cosine.h"
 #include "bind_cuda_update.h"
 
@@ -15,4 +16,5 @@ PYBIND11_MODULE(_cuda, module) {
   tamis::bindings::bind_cuda_assign(module);
   tamis::bindings::bind_cuda_update(module);
   tamis::bindings::bind_cuda_max_cosine(module);
+  tamis::bindings::bind_cuda_lorentz(module);
 }

@@ -187,3 +187,32 @@ def paired_cosine(
     device: int,
     stream: int,
 ) -> None: ...
+def lorentz_radii(
+    x: _Address,
+    element: str,
+    n_rows: int,
+    n_columns: int,
+    kind: int,
+    curvature: float,
+    radius: _Address,
+    norm: _Address,
+    state: _Address,
+    *,
+    device: int,
+    stream: int,
+) -> None: ...
+def lorentz_paired(
+    apex: _Address,
+    point: _Address,
+    element: str,
+    n_rows: int,
+    n_columns: int,
+    kind: int,
+    curvature: float,
+    measure: int,
+    min_radius: float,
+    value: _Address,
+    *,
+    device: int,
+    stream: int,
+) -> None: ...

@@ -3,8 +3,8 @@
 A kernel that has never met a card must not give a wrong answer in silence. The problem has what
 breaks approximate kernels: near-ties of 2^-48, copies, near-copies, more of each than a candidate
 list holds, walks of several tiles, ragged segments, a dimension that fills no tile, a zero row, a
-NaN. A GPU that gives another bit is refused for this process, and `tamis.info()["cuda"]` repeats
-the reason.
+NaN. A GPU that gives another bit, or is farther from the CPU where bits cannot be the same, is
+refused for this process, and `tamis.info()["cuda"]` repeats the reason.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tamis import _native
 from tamis._native import bits, cpu
+from tamis.cuda import lorentz_check
 from tamis.cuda.assign import assigned
 from tamis.cuda.device import Device
 from tamis.cuda.kmeans import Lloyd
@@ -38,6 +39,7 @@ Results = tuple[npt.NDArray[Any], ...]
 
 OnCpu = Callable[["Problem"], Results]
 OnGpu = Callable[[Device, "Problem"], Results]
+Agree = Callable[[Results, Results], bool]
 
 _checked: set[int] = set()
 _lock = Lock()
@@ -68,14 +70,14 @@ def difference(device: Device) -> str | None:
     """How a GPU's results differ from the CPU's, as one sentence; None where they do not."""
     for dim in DIMS:
         problem = make_problem(dim)
-        for name, on_cpu, on_gpu in _operations():
+        for name, on_cpu, on_gpu, agree in _operations():
             try:
                 found = on_gpu(device, problem)
             except MemoryError:  # the driver may be short of it, too, when it loads a kernel
                 raise
             except RuntimeError as error:
                 return f"{name} failed in the self-check of cuda:{device.ordinal} ({error})"
-            if _hash(found) != _hash(on_cpu(problem)):
+            if not agree(found, on_cpu(problem)):
                 return (
                     f"{name} of cuda:{device.ordinal} differs from the CPU's in the self-check "
                     f"(dimension {dim})"
@@ -109,7 +111,13 @@ def make_problem(dim: int) -> Problem:
     return Problem(raw, rows, centroids, many, offsets)
 
 
-def _operations() -> Iterator[tuple[str, OnCpu, OnGpu]]:
+def _operations() -> Iterator[tuple[str, OnCpu, OnGpu, Agree]]:
+    for name, on_cpu, on_gpu in _exact_operations():
+        yield name, on_cpu, on_gpu, _same_bits
+    yield "lorentz", _lorentz, _lorentz_there, lorentz_check.near
+
+
+def _exact_operations() -> Iterator[tuple[str, OnCpu, OnGpu]]:
     yield "canonical", _canonical, _canonical_there
     yield "assign", _best_of_many, _best_of_many_there
     for yes in (False, True):
@@ -215,6 +223,14 @@ def _max_cosine_there(
     return device.download(cosine), device.download(index)
 
 
+def _lorentz(problem: Problem) -> Results:
+    return lorentz_check.on_cpu(problem.raw)
+
+
+def _lorentz_there(device: Device, problem: Problem) -> Results:
+    return lorentz_check.on_gpu(device, problem.raw)
+
+
 def few_rows(problem: Problem) -> npt.NDArray[np.float16]:
     """Rows that are assigned to many centroids, and tell near-ties of 2^-48 apart."""
     return np.ascontiguousarray(problem.rows[:140:28])
@@ -245,6 +261,10 @@ def _unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
     norm = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
     rows: npt.NDArray[np.float16] = (wide / norm).astype(np.float16)
     return rows
+
+
+def _same_bits(found: Results, expected: Results) -> bool:
+    return _hash(found) == _hash(expected)
 
 
 def _hash(results: Results) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import blocks
+from tamis._array import blocks, cuda_of
 from tamis._native import cpu
 from tamis.kernels import lorentz_paper as paper
 from tamis.kernels.lorentz_rows import (
@@ -23,7 +23,9 @@ from tamis.kernels.lorentz_rows import (
     points,
     radii,
     same_columns,
+    same_rows,
 )
+from tamis.kernels.place import mapped
 
 Values = npt.NDArray[Any]
 _INNER, _DISTANCE, _ANGLE, _ENERGY = range(4)
@@ -65,13 +67,14 @@ def distance(
 
     Args:
         x: (n, d) float16, bfloat16, float32 or float64 rows; (n, d + 1) for "lorentz".
-        y: (n, d) rows, of any of these dtypes; (m, d) with all_pairs.
+        y: (n, d) rows, of any of these dtypes; (m, d) with all_pairs. Rows on a GPU must be
+            C-contiguous, both on the same one; the result is then an array of the library of x.
         curvature: c > 0; the space has the curvature -c.
         kind: what a row is, see `radii`.
         mode: "stable", or "paper" for MERU's acosh(max(-c <x, y>, 1 + 1e-8)) / sqrt(c) in the
             precision of the rows. (HYPE's code clamps at 1e-8 instead of 1 + 1e-8, and so
             returns NaN where rounding puts coincident points below 1. This never does.)
-        all_pairs: every row of x with every row of y.
+        all_pairs: every row of x with every row of y. GPUs have neither this nor mode="paper".
 
     Returns:
         float64 (n,), or float32 (n, m) with all_pairs; NaN where a row is marked (see `radii`).
@@ -121,10 +124,14 @@ def half_aperture(
         matrix, _ = points(apex, "apex", curvature, kind)
         space = paper.space_part(matrix, kind, curvature)
         return paper.half_aperture(space, curvature, min_radius).astype(np.float64)
-    radius = radii(apex, curvature=curvature, kind=kind).radius
-    edge, sinh = 2 * min_radius, np.sinh(radius)
-    rest = np.maximum(sinh - edge, 0.0)
-    return np.asarray(np.arctan2(edge, np.sqrt(rest * (sinh + edge))))
+
+    def of_radius(radius: Float64) -> Float64:
+        edge, sinh = 2 * min_radius, np.sinh(radius)
+        rest = np.maximum(sinh - edge, 0.0)
+        return np.asarray(np.arctan2(edge, np.sqrt(rest * (sinh + edge))))
+
+    found: Float64 = mapped(radii(apex, curvature=curvature, kind=kind).radius, of_radius)
+    return found
 
 
 def exterior_angle(
@@ -206,14 +213,20 @@ def _pairs(
     names: tuple[str, str] = ("x", "y"),
 ) -> Values:
     check_mode(mode)
+    ordinal = cuda_of(None, **dict(zip(names, (x, y), strict=True)))
+    if ordinal is not None:
+        if mode == "paper" or all_pairs:
+            what = 'mode="paper"' if mode == "paper" else "all_pairs=True"
+            raise ValueError(f"{what} takes arrays in host memory, {names[0]} is on cuda:{ordinal}")
+        from tamis.cuda.lorentz import paired
+
+        there: Values = paired(ordinal, (x, y), measure, curvature, kind, min_radius, names)
+        return there
     left, code = points(x, names[0], curvature, kind)
     right, _ = points(y, names[1], curvature, kind)
-    same_columns(left, right, names)
-    if not all_pairs and len(left) != len(right):
-        raise ValueError(
-            f"{names[1]}: expected {len(left)} rows, as {names[0]} has, got {len(right)}; "
-            "all_pairs=True takes any numbers of rows"
-        )
+    same_columns(left.shape, right.shape, names)
+    if not all_pairs:
+        same_rows(left.shape, right.shape, names)
     if mode == "paper":
         return _paper_pairs(left, right, measure, curvature, kind, all_pairs, min_radius)
     dtype = common_dtype(left, right)

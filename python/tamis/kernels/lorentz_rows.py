@@ -9,13 +9,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import as_matrix, blocks, contiguous
+from tamis._array import as_matrix, blocks, contiguous, cuda_of
 from tamis._native import bits, cpu
+from tamis.kernels.place import on_host
 
 Kind = Literal["tangent", "space", "lorentz", "poincare"]
 Mode = Literal["stable", "paper"]
 Matrix = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LARGEST_RADIUS = math.asinh(2.0**15)
@@ -43,7 +45,7 @@ class Radii:
     @property
     def counts(self) -> dict[str, int]:
         """Rows of each state that occurs."""
-        return state_counts(self.state)
+        return state_counts(on_host(self.state))
 
 
 def state_counts(state: npt.NDArray[np.uint8]) -> dict[str, int]:
@@ -66,6 +68,8 @@ def radii(x: Any, *, curvature: float = 1.0, kind: Kind = "tangent") -> Radii:
             of the hyperboloid), "lorentz" (a whole point, its time part first) or "poincare" (a
             point of the ball of radius 1 / sqrt(c)).
 
+    Rows on a GPU must be C-contiguous; the results are then arrays of the same library.
+
     Raises:
         TypeError: x does not hold floating-point numbers.
         ValueError: x is not 2-D, or curvature or kind is not as above.
@@ -75,6 +79,11 @@ def radii(x: Any, *, curvature: float = 1.0, kind: Kind = "tangent") -> Radii:
         >>> found.radius.round(4), found.counts
         (array([ 2.5   ,  0.    , 11.0904]), {'ok': 1, 'zero': 1, 'clamped': 1})
     """
+    ordinal = cuda_of(None, x=x)
+    if ordinal is not None:
+        from tamis.cuda.lorentz import radii as radii_there
+
+        return radii_there(ordinal, x, curvature, kind)
     matrix, code = points(x, "x", curvature, kind)
     n = len(matrix)
     found = Radii(np.empty(n), np.empty(n), np.empty(n, dtype=np.uint8))
@@ -91,22 +100,41 @@ def marked(state: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 def points(x: Any, name: str, curvature: float, kind: Kind) -> tuple[Matrix, int]:
     """The rows as a matrix, and the code of their kind, all checked."""
+    code = kind_code(kind, curvature)
+    matrix = as_matrix(x, name)
+    check_width(matrix.shape, kind, name)
+    return matrix, code
+
+
+def kind_code(kind: Kind, curvature: float) -> int:
+    """The code of a kind that exists, in a space that does."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if not (isinstance(curvature, int | float | np.number) and 0 < curvature < 1e300):
         raise ValueError(f"curvature must be a finite number above 0, got {curvature!r}")
-    matrix = as_matrix(x, name)
-    if kind == "lorentz" and matrix.shape[1] < 2:
-        raise ValueError(f"{name}: expected a time part and a space part, got {matrix.shape[1]}")
-    return matrix, KINDS.index(kind)
+    return KINDS.index(kind)
 
 
-def same_columns(x: Matrix, y: Matrix, names: tuple[str, str]) -> None:
-    """Two matrices whose rows can meet."""
-    if x.shape[1] != y.shape[1]:
+def check_width(shape: tuple[int, ...], kind: Kind, name: str) -> None:
+    """Rows that are wide enough for their kind."""
+    if kind == "lorentz" and shape[1] < 2:
+        raise ValueError(f"{name}: expected a time part and a space part, got {shape[1]}")
+
+
+def same_columns(x: Shape, y: Shape, names: tuple[str, str]) -> None:
+    """Shapes of two matrices whose rows can meet."""
+    if x[1] != y[1]:
         raise ValueError(
-            f"{names[1]}: expected rows of {x.shape[1]} columns, as {names[0]} has, "
-            f"got {y.shape[1]}"
+            f"{names[1]}: expected rows of {x[1]} columns, as {names[0]} has, got {y[1]}"
+        )
+
+
+def same_rows(x: Shape, y: Shape, names: tuple[str, str]) -> None:
+    """Shapes of two matrices whose rows are pairs."""
+    if x[0] != y[0]:
+        raise ValueError(
+            f"{names[1]}: expected {x[0]} rows, as {names[0]} has, got {y[0]}; "
+            "all_pairs=True takes any numbers of rows"
         )
 
 

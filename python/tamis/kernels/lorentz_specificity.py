@@ -116,7 +116,7 @@ def specificity(
         raise ValueError(f'apex must be "references" or "rows", got {apex!r}')
     scored, code = points(rows, "rows", curvature, kind)
     other, _ = points(references, "references", curvature, kind)
-    same_columns(scored, other, ("rows", "references"))
+    same_columns(scored.shape, other.shape, ("rows", "references"))
     reference_state = radii(other, curvature=curvature, kind=kind).state
     state = radii(scored, curvature=curvature, kind=kind).state
     count = int((~marked(reference_state)).sum())
