@@ -87,6 +87,20 @@ def test_means_hold_however_sums_are_cut(
         check(library, rows.astype(np.float16), references.astype(np.float16), apex)
 
 
+@pytest.mark.parametrize("apex", APEXES)
+def test_means_hold_where_all_low_parts_are_alike(library: Library, apex: str) -> None:
+    """Unit vectors a quarter of 2^-11 beside its multiples: 8e-6 from low parts times low parts."""
+    d = 512
+    rng = np.random.default_rng(3)
+    steps = (
+        rng.permuted(np.tile(np.arange(-d // 2, d // 2) * 0.6125, (70, 1)), axis=1).round() + 0.25
+    )
+    units = steps / np.linalg.norm(steps, axis=1)[:, None]
+    assert 0.2 < (units * 2**11 - np.rint(units * 2**11)).mean() < 0.3
+    radii = rng.uniform(0.3, 1.0, (70, 1))
+    check(library, 2 * (units * radii)[:5], (units * radii)[5:], apex)
+
+
 @pytest.mark.parametrize("kind", ["space", "lorentz", "poincare"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_kind(library: Library, kind: str, dtype: str) -> None:
