@@ -66,6 +66,52 @@ inline void bind_device_lorentz_paired(const Address& apex, const Address& point
             [&](cuda::Stream queue) { cuda::paired(x, y, wanted, min_radius, values, queue); });
 }
 
+struct DeviceScored {
+  PointRows rows, references;
+};
+
+inline DeviceScored device_scored(const Address& rows, int64_t n_rows, const Address& references,
+                                  int64_t n_references, const std::string& element,
+                                  int64_t n_columns, int kind, double curvature) {
+  return {device_points(rows, element, n_rows, n_columns, kind, curvature, "rows"),
+          device_points(references, element, within(n_references, 1, INT32_MAX, "n_references"),
+                        n_columns, kind, curvature, "references")};
+}
+
+inline size_t bind_device_specificity_bytes(const Address& rows, int64_t n_rows,
+                                            const Address& references, int64_t n_references,
+                                            const std::string& element, int64_t n_columns, int kind,
+                                            double curvature, int device) {
+  const DeviceScored x =
+      device_scored(rows, n_rows, references, n_references, element, n_columns, kind, curvature);
+  const py::gil_scoped_release release;
+  const cuda::DeviceScope scope(device);
+  return cuda::specificity_work_bytes(x.rows, x.references);
+}
+
+inline void bind_device_specificity(const Address& rows, int64_t n_rows, const Address& references,
+                                    int64_t n_references, const std::string& element,
+                                    int64_t n_columns, int kind, double curvature,
+                                    bool rows_are_apexes, double min_radius, const Address& sum,
+                                    const Address& square, const Address& clamped,
+                                    const Address& entailed, const Address& redone,
+                                    const Address& work, int64_t given_bytes, int device,
+                                    uintptr_t stream) {
+  const DeviceScored x =
+      device_scored(rows, n_rows, references, n_references, element, n_columns, kind, curvature);
+  device_least_radius(min_radius);
+  const EnergySums sums{
+      memory<double>(sum, n_rows, "sum"), memory<double>(square, n_rows, "square"),
+      memory<double>(clamped, n_rows, "clamped"), memory<int64_t>(entailed, n_rows, "entailed")};
+  int64_t* count = memory<int64_t>(redone, 1, "redone");
+  on_device(device, stream, [&](cuda::Stream queue) {
+    void* scratch =
+        work_memory(work, given_bytes, cuda::specificity_work_bytes(x.rows, x.references));
+    cuda::specificity(x.rows, x.references, rows_are_apexes, min_radius, sums, count, scratch,
+                      queue);
+  });
+}
+
 inline void bind_cuda_lorentz(py::module_& module) {
   module.def("lorentz_radii", &bind_device_radii, py::arg("x"), py::arg("element"),
              py::arg("n_rows"), py::arg("n_columns"), py::arg("kind"), py::arg("curvature"),
@@ -78,6 +124,18 @@ inline void bind_cuda_lorentz(py::module_& module) {
              py::arg("curvature"), py::arg("measure"), py::arg("min_radius"), py::arg("value"),
              py::kw_only(), py::arg("device"), py::arg("stream"),
              "measure 0 inner, 1 distance, 2 angle, 3 energy -> value float64 [n].");
+  module.def("lorentz_specificity_work_bytes", &bind_device_specificity_bytes, py::arg("rows"),
+             py::arg("n_rows"), py::arg("references"), py::arg("n_references"), py::arg("element"),
+             py::arg("n_columns"), py::arg("kind"), py::arg("curvature"), py::kw_only(),
+             py::arg("device"), "-> bytes of lorentz_specificity.");
+  module.def("lorentz_specificity", &bind_device_specificity, py::arg("rows"), py::arg("n_rows"),
+             py::arg("references"), py::arg("n_references"), py::arg("element"),
+             py::arg("n_columns"), py::arg("kind"), py::arg("curvature"),
+             py::arg("rows_are_apexes"), py::arg("min_radius"), py::arg("sum"), py::arg("square"),
+             py::arg("clamped"), py::arg("entailed"), py::arg("redone"), py::arg("work"),
+             py::arg("work_bytes"), py::kw_only(), py::arg("device"), py::arg("stream"),
+             "-> sums of e, e^2, max(e, 0) float64 [n], count of e <= 0 int64 [n]; adds pairs that "
+             "were computed in float64 to redone int64 [1].");
 }
 
 }  // namespace tamis::bindings

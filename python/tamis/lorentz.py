@@ -5,7 +5,8 @@ Every function takes rows of a declared `kind` ("tangent" vectors at the origin 
 stable forms are the default; mode="paper" repeats the published formulas with their clamps. Results
 do not depend on threads or blocks; instruction sets agree within 1e-6 rad.
 
-Radii, apertures and paired measures work on arrays on a GPU, too, within 1e-6 of the CPU's values.
+Radii, apertures, paired measures and specificity work on arrays on a GPU, too, within 1e-6 of the
+CPU's values.
 
 Example:
     >>> from tamis import lorentz

@@ -97,6 +97,8 @@ def test_fill_and_copy(module: ModuleType) -> None:
 ROWS = {"x": AT, "n_rows": 5, "dim": 8}
 CENTROIDS = {"centroids": AT, "n_clusters": 3}
 WORK = {"work": AT, "work_bytes": 1 << 40}
+POINTS = {"n_rows": 5, "n_columns": 8, "element": "float32", "kind": 2, "curvature": 0.5}
+SCORED = {"rows": AT, "references": AT, "n_references": 4}
 CALLS: dict[str, dict[str, Any]] = {
     "canonical": {**ROWS, "element": "float32", "rows": AT, "state": AT, **HERE},
     "squared_norms": {**ROWS, "squares": AT, **HERE},
@@ -159,6 +161,26 @@ CALLS: dict[str, dict[str, Any]] = {
         "cosine": AT,
         **HERE,
     },
+    "lorentz_radii": {**(POINTS | HERE), "x": AT, "radius": AT, "norm": AT, "state": AT},
+    "lorentz_paired": {
+        **(POINTS | HERE),
+        "apex": AT,
+        "point": AT,
+        "measure": 2,
+        "min_radius": 0.1,
+        "value": AT,
+    },
+    "lorentz_specificity_work_bytes": {**(POINTS | SCORED), "device": 0},
+    "lorentz_specificity": {
+        **(POINTS | SCORED | WORK | HERE),
+        "rows_are_apexes": False,
+        "min_radius": 0.1,
+        "sum": AT,
+        "square": AT,
+        "clamped": AT,
+        "entailed": AT,
+        "redone": AT,
+    },
     "fill": {"to": AT, "byte": 0, "n_bytes": 8, **HERE},
     "copy": {"to": AT, "from_": AT, "n_bytes": 8, **HERE},
 }
@@ -166,6 +188,8 @@ OPTIONAL = {("canonical", "rows"), ("assign", "counts")}
 ADDRESSES = {
     *("x", "y", "i", "j", "rows", "state", "squares", "centroids", "labels", "scores", "counts"),
     *("work", "next", "sum", "count", "total", "before", "changed", "cosine", "to", "from_"),
+    *("radius", "norm", "apex", "point", "value"),
+    *("references", "square", "clamped", "entailed", "redone"),
 }
 BYTES = {"state", "to", "from_"}  # any address will do
 
@@ -196,7 +220,9 @@ def test_an_address_is_aligned(module: ModuleType, call: str, name: str) -> None
     assert re.fullmatch(rf"{name}: expected an address aligned to \d+ bytes", told)
 
 
-@pytest.mark.parametrize(("call", "name"), cases({"n_rows", "n_x", "n_y", "n_pairs", "n_bytes"}))
+@pytest.mark.parametrize(
+    ("call", "name"), cases({"n_rows", "n_x", "n_y", "n_pairs", "n_bytes", "n_references"})
+)
 @pytest.mark.parametrize("number", [-1, 1 << 62])
 def test_sizes_are_in_range(module: ModuleType, call: str, name: str, number: int) -> None:
     assert f"got {number}" in refuse(module, call, ValueError, **{name: number})
@@ -210,6 +236,30 @@ def test_rows_have_1_to_65536_columns(
     assert refuse(module, call, ValueError, dim=number) == (
         f"dim: expected 1 to 65536, got {number}"
     )
+
+
+@pytest.mark.parametrize(("call", "name"), cases({"kind"}))
+def test_points_are_of_a_space(module: ModuleType, call: str, name: str) -> None:
+    for number in (-1, 0, 1, 65537):
+        told = refuse(module, call, ValueError, n_columns=number)
+        assert told == f"n_columns: expected 2 to 65536, got {number}"  # a time part, too
+    for kind in (-1, 4):
+        assert refuse(module, call, ValueError, kind=kind) == f"kind: expected 0 to 3, got {kind}"
+    for number in (0.0, -1.0, np.nan, np.inf):
+        told = refuse(module, call, ValueError, curvature=number)
+        assert told == "curvature: expected a number above 0"
+
+
+@pytest.mark.parametrize(("call", "name"), cases({"min_radius"}))
+def test_a_least_radius_is_above_0(module: ModuleType, call: str, name: str) -> None:
+    for number in (0.0, -1.0, np.nan, np.inf):
+        told = refuse(module, call, ValueError, min_radius=number)
+        assert told == "min_radius: expected a number above 0"
+
+
+def test_measures_are_known(module: ModuleType) -> None:
+    told = refuse(module, "lorentz_paired", ValueError, measure=4)
+    assert told == "measure: expected 0 to 3, got 4"
 
 
 @pytest.mark.parametrize(("call", "name"), cases({"n_clusters"}))

@@ -52,11 +52,15 @@ def cloud(n: int, d: int, seed: int, dtype: Any = "float64") -> Any:
     )
 
 
-def points(n: int, d: int, seed: int, kind: str, dtype: Any = "float64") -> Any:
+def points(
+    n: int, d: int, seed: int, kind: str, dtype: Any = "float64", curvature: float = 1.0
+) -> Any:
     """Rows of a kind, with marked ones."""
     x = cloud(n, d, seed, "float64")
     if kind == "lorentz":
-        x = np.concatenate([np.sqrt(1 + np.square(x).sum(axis=1, keepdims=True)), x], axis=1)
+        x = np.concatenate(
+            [np.sqrt(1 / curvature + np.square(x).sum(axis=1, keepdims=True)), x], axis=1
+        )
     x[3], x[5, 0], x[7] = 0, np.nan, 3 * x[7]
     return x.astype(dtype)
 
@@ -85,7 +89,7 @@ def test_radii_states_and_apertures(kind: Any, dtype: Any, gpu: Gpu) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("curvature", [0.3, 1.0])
 def test_pairs(curvature: float, kind: Any, name: str, gpu: Gpu) -> None:
-    x, y = points(50, 33, 1, kind), points(50, 33, 2, kind)
+    x, y = (points(50, 33, seed, kind, curvature=curvature) for seed in (1, 2))
     y[20:30] = x[20:30]
     options: dict[str, Any] = {"curvature": curvature, "kind": kind}
     assert_near(PAIRED[name](there(x), there(y), **options), PAIRED[name](x, y, **options))
@@ -111,6 +115,83 @@ def test_no_rows(gpu: Gpu) -> None:
     for call in PAIRED.values():
         assert call(there(x), there(x)).values.shape == (0,)  # type: ignore[attr-defined]
     assert lorentz.half_aperture(there(x)).values.shape == (0,)  # type: ignore[attr-defined]
+
+
+# --- specificity --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apex", ["references", "rows"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtypes", [("float16", "float16"), ("float32", "float64")])
+def test_specificity(dtypes: tuple[str, str], kind: Any, apex: Any, gpu: Gpu) -> None:
+    rows = points(30, 40, 1, kind, dtypes[0], 0.9)
+    references = points(150, 40, 2, kind, dtypes[1], 0.9)
+    options: dict[str, Any] = {"kind": kind, "apex": apex, "min_radius": 0.03, "curvature": 0.9}
+    expected = lorentz.specificity(rows, references, **options)
+    found: Any = lorentz.specificity(there(rows), there(references), **options)
+    for name in ("mean", "standard_error", "clamped_mean"):
+        value, wanted = getattr(found, name), getattr(expected, name)
+        assert_near(value, wanted)
+        assert np.isnan(wanted).any() and not np.isnan(wanted).all()
+    assert_same_bits(found.entailed.values, expected.entailed)
+    assert_same_bits(found.state.values, expected.state)
+    assert_same_bits(found.reference_state.values, expected.reference_state)
+    assert found.counts == expected.counts
+    assert found.reference_counts == expected.reference_counts
+    assert found.n_references == expected.n_references < 150
+
+
+def test_specificity_of_few_references_and_of_no_rows(gpu: Gpu) -> None:
+    x, few = cloud(20, 8, 1), cloud(1, 8, 2)
+    expected = lorentz.specificity(x, few)
+    found: Any = lorentz.specificity(there(x), there(few))
+    assert_near(found.mean, expected.mean)
+    assert np.isnan(found.standard_error.values).all()
+    assert found.redone == expected.redone == 20
+    nothing: Any = lorentz.specificity(there(x[:0]), there(few))
+    assert nothing.mean.values.shape == (0,) and nothing.redone == 0
+
+
+def test_a_split_of_the_rows_changes_no_bit(gpu: Gpu) -> None:
+    x, references = cloud(200, 24, 1, "float32"), there(cloud(150, 24, 2, "float32"))
+    whole: Any = lorentz.specificity(there(x), references)
+    parts: list[Any] = [
+        lorentz.specificity(there(x[start : start + 70]), references) for start in (0, 70, 140)
+    ]
+    together = np.concatenate([part.mean.values for part in parts])
+    assert_same_bits(whole.mean.values, together)
+
+
+@pytest.mark.parametrize(
+    ("rows", "references", "options"),
+    [
+        (cloud(4, 3, 1), cloud(4, 2, 1), {}),
+        (cloud(4, 3, 1), cloud(0, 3, 1), {}),
+        (cloud(4, 3, 1), cloud(4, 3, 1) * np.nan, {}),
+        (cloud(4, 3, 1), cloud(4, 3, 1), {"apex": "both"}),
+        (cloud(4, 3, 1), cloud(4, 3, 1), {"min_radius": 0.0}),
+        (cloud(4, 3, 1), cloud(4, 3, 1), {"curvature": -1.0}),
+    ],
+)
+def test_specificity_refuses_as_on_the_cpu(
+    rows: Any, references: Any, options: Any, gpu: Gpu
+) -> None:
+    with pytest.raises(ValueError, match=r".") as expected:
+        lorentz.specificity(rows, references, **options)
+    with pytest.raises(ValueError) as found:  # noqa: PT011 - the texts are compared
+        lorentz.specificity(there(rows), there(references), **options)
+    assert str(found.value) == str(expected.value)
+
+
+def test_specificity_in_one_place_and_stable(gpu: Gpu) -> None:
+    x = cloud(4, 3, 1)
+    with pytest.raises(ValueError, match="rows is on cuda:1 and references in host memory"):
+        lorentz.specificity(there(x, 1), x)
+    with pytest.raises(ValueError, match=r'^mode="paper" takes arrays in host memory, rows is on'):
+        lorentz.specificity(there(x), there(x), mode="paper")
+
+
+# --- what is refused ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PAIRED)
@@ -159,7 +240,13 @@ def test_a_full_gpu_is_one_error_and_leaks_nothing(
     gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = there(cloud(300, 20, 1))
-    for call in (lorentz.radii, lorentz.half_aperture, lambda x: lorentz.distance(x, x)):
+    calls: list[Any] = [
+        lorentz.radii,
+        lorentz.half_aperture,
+        lambda x: lorentz.distance(x, x),
+        lambda x: lorentz.specificity(x, x),
+    ]
+    for call in calls:
         monkeypatch.setattr(gpu, "room", 500)
         with pytest.raises(MemoryError, match=r"^cuda:0 has no room for .* bytes more"):
             call(x)
@@ -174,7 +261,13 @@ def test_a_full_gpu_is_one_error_and_leaks_nothing(
 
 @pytest.mark.parametrize(
     ("kernel", "out", "byte"),
-    [("lorentz_radii", 6, 6), ("lorentz_radii", 8, 0), ("lorentz_paired", 9, 804)],
+    [
+        ("lorentz_radii", 6, 6),
+        ("lorentz_radii", 8, 0),
+        ("lorentz_paired", 9, 804),
+        ("lorentz_specificity", 10, 86),
+        ("lorentz_specificity", 13, 80),
+    ],
 )
 def test_a_wrong_value_refuses_the_gpu(
     kernel: str, out: int, byte: int, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
@@ -214,5 +307,6 @@ def test_the_points_of_the_self_check(dim: int) -> None:
         spoilt = list(expected)
         row = int(np.argmax(np.isfinite(value) & (value != 0)))
         spoilt[number] = value.copy()
-        spoilt[number][row] += 1 if value.dtype == np.uint8 else 3e-6 * max(1, abs(value[row]))
+        is_count = value.dtype.kind in "iu"
+        spoilt[number][row] += 2 if is_count else 3e-6 * max(1, abs(value[row]))
         assert not lorentz_check.near(tuple(spoilt), expected), number

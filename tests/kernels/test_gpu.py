@@ -17,6 +17,7 @@ from tests.kernels.device_cases import every_case
 import cases
 import tamis
 from bits import assert_same_bits, sha256
+from tamis import lorentz
 from tamis.cuda import device as cuda_device
 from tamis.cuda import feed, kmeans, max_cosine, self_check
 
@@ -69,6 +70,30 @@ def test_device_arrays_give_the_bits_of_the_cpu(library: str, d: int) -> None:
         found = case.call(*(moved(library, x) for x in case.arrays), **case.options)
         assert type(found[0]).__module__.startswith(library), case.name
         assert_same_bits(here(found), expected, (library, d, case.name))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("d", [1, 5, 64, 67, 512, 1000])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_points_are_near_the_cpus(library: str, d: int, dtype: str) -> None:
+    v = np.random.default_rng(d).standard_normal((3000, d)) / np.sqrt(d)
+    x, y = v[:1300].astype(dtype), v[1300:].astype(dtype)
+    near: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-6}
+    there = [moved(library, side) for side in (x, y, y[:1300])]
+    found: Any = lorentz.radii(there[0])
+    np.testing.assert_allclose(here(found.radius), lorentz.radii(x).radius, **near)
+    for call in (lorentz.distance, lorentz.exterior_angle, lorentz.entailment):
+        pairs = call(there[0], there[2])
+        np.testing.assert_allclose(here(pairs), call(x, y[:1300]), **near)
+    for apex in ("references", "rows"):
+        options: dict[str, Any] = {"apex": apex}
+        found = lorentz.specificity(*there[:2], **options)
+        assert type(found.mean).__module__.startswith(library)
+        expected = lorentz.specificity(x, y, **options)
+        np.testing.assert_allclose(here(found.mean), expected.mean, **near)
+        np.testing.assert_allclose(here(found.clamped_mean), expected.clamped_mean, **near)
+        again: Any = lorentz.specificity(*there[:2], **options)
+        assert_same_bits(here(again.mean), here(found.mean))
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -8,6 +8,7 @@ import numpy as np
 
 from tamis.cuda.device import Array, Device, open_device
 from tamis.kernels.lorentz_rows import (
+    Float64,
     Kind,
     Radii,
     check_width,
@@ -15,6 +16,7 @@ from tamis.kernels.lorentz_rows import (
     same_columns,
     same_rows,
 )
+from tamis.kernels.lorentz_specificity import Specificity, statistics, usable
 
 
 def radii(ordinal: int, x: Any, curvature: float, kind: Kind) -> Radii:
@@ -42,6 +44,43 @@ def paired(
     same_rows(x.shape, y.shape, names)
     x, y = of_one_dtype(device, x, y)
     return device.given(paired_of(device, x, y, code, curvature, measure, min_radius))
+
+
+def specificity(
+    ordinal: int,
+    rows: Any,
+    references: Any,
+    rows_are_apexes: bool,
+    curvature: float,
+    kind: Kind,
+    min_radius: float,
+) -> Specificity:
+    """`tamis.lorentz.specificity` of rows on a GPU; eight words a row come to the host and back."""
+    code = kind_code(kind, curvature)
+    device = open_device(ordinal, rows)
+    x = points(device, rows, "rows", kind)
+    y = points(device, references, "references", kind)
+    same_columns(x.shape, y.shape, ("rows", "references"))
+    reference_state = radii_of(device, y, code, curvature)[2]
+    state = radii_of(device, x, code, curvature)[2]
+    seen = device.download(reference_state)
+    count = usable(seen)
+    x, y = of_one_dtype(device, x, y)
+    sums, redone = specificity_of(device, x, y, code, curvature, rows_are_apexes, min_radius)
+    found = statistics(sums, count, device.download(state), seen, redone)
+
+    def there(values: Float64) -> Any:
+        return device.given(device.upload(values))
+
+    return Specificity(
+        mean=there(found.mean),
+        standard_error=there(found.standard_error),
+        entailed=there(found.entailed),
+        clamped_mean=there(found.clamped_mean),
+        state=device.given(state),
+        reference_state=device.given(reference_state),
+        redone=redone,
+    )
 
 
 def points(device: Device, x: Any, name: str, kind: Kind) -> Array:
@@ -99,3 +138,29 @@ def paired_of(
             **device.on,
         )
     return values
+
+
+def specificity_of(
+    device: Device,
+    x: Array,
+    y: Array,
+    code: int,
+    curvature: float,
+    rows_are_apexes: bool,
+    min_radius: float,
+) -> tuple[Float64, int]:
+    """Sums over the references y for every row of x, float64 (4, n), and how many were redone."""
+    sums = [device.empty((len(x),), dtype) for dtype in (*["float64"] * 3, "int64")]
+    redone = device.zeros((1,), "int64")
+    if len(x):
+        module = device.module
+        rows = (x.address, len(x), y.address, len(y), x.dtype, x.shape[1])
+        problem = (*rows, code, float(curvature))
+        work = device.work(module.lorentz_specificity_work_bytes(*problem, device=device.ordinal))
+        module.lorentz_specificity(
+            *(*problem, rows_are_apexes, float(min_radius)),
+            *(*(part.address for part in sums), redone.address, work.address, work.n_bytes),
+            **device.on,
+        )
+    totals = np.stack([device.download(part).astype(np.float64) for part in sums])
+    return totals, int(device.download(redone)[0])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tamis._native import cpu
 from tamis.cuda.device import Array, Device
-from tamis.cuda.lorentz import paired_of, radii_of
+from tamis.cuda.lorentz import paired_of, radii_of, specificity_of
 from tamis.kernels.lorentz_rows import crossing
 
 TOLERANCE = 1e-6
@@ -21,8 +21,12 @@ TOLERANCE = 1e-6
 DTYPES = ("float16", "float32", "float64")
 _CURVATURE, _MIN_RADIUS, _TANGENT = 0.7, 0.1, 0
 _MEASURES = 4
-_ABSOLUTE = (0.0, 0.0, 0.0, 0.0, 0.0, TOLERANCE, TOLERANCE)
+_SCORED = 24
+_PAIRED = (0.0, 0.0, 0.0, 0.0, 0.0, TOLERANCE, TOLERANCE)
 """Of radius, norm, state, inner product, distance, angle, energy."""
+_MEANS = (TOLERANCE, TOLERANCE, TOLERANCE, 1.0)
+"""Of the means of e, e^2 / 2 pi, max(e, 0), and of the count of e <= 0, where one e may be 0."""
+_ABSOLUTE = (*_PAIRED, *_MEANS, *_MEANS)
 
 Results = tuple[npt.NDArray[Any], ...]
 
@@ -50,18 +54,32 @@ def on_cpu(raw: npt.NDArray[np.float32]) -> Results:
         found += cpu.lorentz_radii(x, _TANGENT, _CURVATURE)
         for measure in range(_MEASURES):
             found.append(cpu.lorentz_paired(x, y, _TANGENT, _CURVATURE, measure, _MIN_RADIUS))
+        for rows_are_apexes in (False, True):
+            *sums, _ = cpu.lorentz_specificity(
+                x[:_SCORED], y, _TANGENT, _CURVATURE, rows_are_apexes, _MIN_RADIUS
+            )
+            found += _means(sums, len(y))
     return tuple(found)
 
 
 def on_gpu(device: Device, raw: npt.NDArray[np.float32]) -> Results:
     """What a GPU gives."""
-    found: list[Array] = []
+    found: list[npt.NDArray[Any]] = []
     for dtype in DTYPES:
         x, y = (device.upload(side.astype(dtype)) for side in make_points(raw))
-        found += radii_of(device, x, _TANGENT, _CURVATURE)
-        for measure in range(_MEASURES):
-            found.append(paired_of(device, x, y, _TANGENT, _CURVATURE, measure, _MIN_RADIUS))
-    return tuple(device.download(array) for array in found)
+        results: list[Array] = [*radii_of(device, x, _TANGENT, _CURVATURE)]
+        results += (
+            paired_of(device, x, y, _TANGENT, _CURVATURE, measure, _MIN_RADIUS)
+            for measure in range(_MEASURES)
+        )
+        found += map(device.download, results)
+        for rows_are_apexes in (False, True):
+            rows = x.part(slice(0, _SCORED))
+            sums, _ = specificity_of(
+                device, rows, y, _TANGENT, _CURVATURE, rows_are_apexes, _MIN_RADIUS
+            )
+            found += _means(sums, len(y))
+    return tuple(found)
 
 
 def near(found: Results, expected: Results) -> bool:
@@ -70,3 +88,8 @@ def near(found: Results, expected: Results) -> bool:
         np.allclose(one, other, rtol=TOLERANCE, atol=atol, equal_nan=True)
         for one, other, atol in zip(found, expected, _ABSOLUTE * len(DTYPES), strict=True)
     )
+
+
+def _means(sums: Any, count: int) -> list[npt.NDArray[Any]]:
+    mean, square, clamped = (np.asarray(part) / count for part in sums[:3])
+    return [mean, square / (2 * np.pi), clamped, np.asarray(sums[3])]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis._array import blocks
+from tamis._array import blocks, cuda_of
 from tamis._native import cpu
 from tamis.kernels import lorentz_paper as paper
 from tamis.kernels.lorentz_rows import (
@@ -27,6 +27,7 @@ from tamis.kernels.lorentz_rows import (
     same_columns,
     state_counts,
 )
+from tamis.kernels.place import on_host
 
 _PAPER_PAIRS = 1 << 21  # pairs at a time where the published formulas are used
 
@@ -56,17 +57,17 @@ class Specificity:
     @property
     def n_references(self) -> int:
         """References that count: all but the marked ones."""
-        return int((~marked(self.reference_state)).sum())
+        return int((~marked(on_host(self.reference_state))).sum())
 
     @property
     def counts(self) -> dict[str, int]:
         """Scored rows of each state that occurs."""
-        return state_counts(self.state)
+        return state_counts(on_host(self.state))
 
     @property
     def reference_counts(self) -> dict[str, int]:
         """References of each state that occurs."""
-        return state_counts(self.reference_state)
+        return state_counts(on_host(self.reference_state))
 
 
 def specificity(
@@ -94,12 +95,13 @@ def specificity(
     Args:
         rows: (n, d) the rows to score, see `radii`; read in blocks.
         references: (m, d) rows, of any float dtype. Marked rows (see `radii`) are left out and
-            counted.
+            counted. Where they are on a GPU, the rows are on the same one, both C-contiguous; the
+            statistics are then arrays of the library of rows.
         apex: which side the cones belong to.
         curvature: c > 0, of both.
         kind: what a row is, in both.
         min_radius: K of the half-aperture.
-        mode: "stable", or "paper" for the published formulas in the rows' precision.
+        mode: "stable", or "paper" for the published formulas in the rows' precision (not on a GPU).
 
     Raises:
         TypeError: rows or references do not hold floating-point numbers.
@@ -114,17 +116,21 @@ def specificity(
     check_radius(min_radius)
     if apex not in ("references", "rows"):
         raise ValueError(f'apex must be "references" or "rows", got {apex!r}')
+    ordinal = cuda_of(None, rows=rows, references=references)
+    if ordinal is not None:
+        if mode == "paper":
+            raise ValueError(f'mode="paper" takes arrays in host memory, rows is on cuda:{ordinal}')
+        from tamis.cuda.lorentz import specificity as specificity_there
+
+        return specificity_there(
+            ordinal, rows, references, apex == "rows", curvature, kind, min_radius
+        )
     scored, code = points(rows, "rows", curvature, kind)
     other, _ = points(references, "references", curvature, kind)
     same_columns(scored.shape, other.shape, ("rows", "references"))
     reference_state = radii(other, curvature=curvature, kind=kind).state
     state = radii(scored, curvature=curvature, kind=kind).state
-    count = int((~marked(reference_state)).sum())
-    if count == 0:
-        raise ValueError(
-            f"references: expected at least one usable row, got {len(other)} rows: "
-            f"{state_counts(reference_state)}"
-        )
+    count = usable(reference_state)
     sums = np.empty((4, len(scored)))
     redone = 0
     if mode == "paper":
@@ -141,16 +147,32 @@ def specificity(
             )
             sums[:, part] = found
             redone += n_redone
-    return _statistics(sums, count, state, reference_state, redone)
+    return statistics(sums, count, state, reference_state, redone)
 
 
-def _statistics(
+def usable(reference_state: npt.NDArray[np.uint8]) -> int:
+    """How many references count.
+
+    Raises:
+        ValueError: none does.
+    """
+    count = int((~marked(reference_state)).sum())
+    if count == 0:
+        raise ValueError(
+            f"references: expected at least one usable row, got {len(reference_state)} rows: "
+            f"{state_counts(reference_state)}"
+        )
+    return count
+
+
+def statistics(
     sums: Float64,
     count: int,
     state: npt.NDArray[np.uint8],
     reference_state: npt.NDArray[np.uint8],
     redone: int,
 ) -> Specificity:
+    """Of sums (4, n) over so many references: of e, e^2, max(e, 0), and of e <= 0."""
     mean = sums[0] / count
     if count > 1:
         variance = np.maximum(sums[1] / count - np.square(mean), 0) * (count / (count - 1))
