@@ -66,6 +66,20 @@ inline void bind_device_lorentz_paired(const Address& apex, const Address& point
             [&](cuda::Stream queue) { cuda::paired(x, y, wanted, min_radius, values, queue); });
 }
 
+inline void bind_device_lorentz_all_pairs(const Address& apex, int64_t n_apexes,
+                                          const Address& point, int64_t n_points,
+                                          const std::string& element, int64_t n_columns, int kind,
+                                          double curvature, int measure, double min_radius,
+                                          const Address& value, int device, uintptr_t stream) {
+  const PointRows x = device_points(apex, element, n_apexes, n_columns, kind, curvature, "apex"),
+                  y = device_points(point, element, n_points, n_columns, kind, curvature, "point");
+  const Measure wanted = static_cast<Measure>(within(measure, 0, 3, "measure"));
+  device_least_radius(min_radius);
+  float* values = memory<float>(value, elements(n_apexes, n_points, "value"), "value");
+  on_device(device, stream,
+            [&](cuda::Stream queue) { cuda::all_pairs(x, y, wanted, min_radius, values, queue); });
+}
+
 struct DeviceScored {
   PointRows rows, references;
 };
@@ -124,6 +138,11 @@ inline void bind_cuda_lorentz(py::module_& module) {
              py::arg("curvature"), py::arg("measure"), py::arg("min_radius"), py::arg("value"),
              py::kw_only(), py::arg("device"), py::arg("stream"),
              "measure 0 inner, 1 distance, 2 angle, 3 energy -> value float64 [n].");
+  module.def("lorentz_all_pairs", &bind_device_lorentz_all_pairs, py::arg("apex"),
+             py::arg("n_apexes"), py::arg("point"), py::arg("n_points"), py::arg("element"),
+             py::arg("n_columns"), py::arg("kind"), py::arg("curvature"), py::arg("measure"),
+             py::arg("min_radius"), py::arg("value"), py::kw_only(), py::arg("device"),
+             py::arg("stream"), "measure as above -> value float32 [n_apexes, n_points].");
   module.def("lorentz_specificity_work_bytes", &bind_device_specificity_bytes, py::arg("rows"),
              py::arg("n_rows"), py::arg("references"), py::arg("n_references"), py::arg("element"),
              py::arg("n_columns"), py::arg("kind"), py::arg("curvature"), py::kw_only(),

@@ -216,6 +216,22 @@ def lorentz_paired(
     device: int,
     stream: int,
 ) -> None: ...
+def lorentz_all_pairs(
+    apex: _Address,
+    n_apexes: int,
+    point: _Address,
+    n_points: int,
+    element: str,
+    n_columns: int,
+    kind: int,
+    curvature: float,
+    measure: int,
+    min_radius: float,
+    value: _Address,
+    *,
+    device: int,
+    stream: int,
+) -> None: ...
 def lorentz_specificity_work_bytes(
     rows: _Address,
     n_rows: int,

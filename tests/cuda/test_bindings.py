@@ -170,6 +170,16 @@ CALLS: dict[str, dict[str, Any]] = {
         "min_radius": 0.1,
         "value": AT,
     },
+    "lorentz_all_pairs": {
+        **{name: value for name, value in (POINTS | HERE).items() if name != "n_rows"},
+        "apex": AT,
+        "n_apexes": 5,
+        "point": AT,
+        "n_points": 4,
+        "measure": 2,
+        "min_radius": 0.1,
+        "value": AT,
+    },
     "lorentz_specificity_work_bytes": {**(POINTS | SCORED), "device": 0},
     "lorentz_specificity": {
         **(POINTS | SCORED | WORK | HERE),

@@ -148,6 +148,21 @@ def test_one_hash_for_any_order_split_and_alignment(
         assert_same_bits(part, values[2][begin:end], (begin, end))
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_all_pairs_are_the_pairs_rounded(library: Library, measure: str) -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((5, 9)) / 3, rng.standard_normal((83, 9)) / 2
+    y[7], y[40] = x[3], np.nan
+    value = library.empty((5, 83), np.float32)
+    sides = (memory(library, x, 0), 5, memory(library, y, 0), 83)
+    with library.configured(seed=2):
+        library.call(
+            "emulated_lorentz_all_pairs", *sides, 2, 9, 0, 1.0, MEASURES.index(measure), 0.1, value
+        )
+    pairs = paired(library, np.repeat(x, 83, axis=0), np.tile(y, (5, 1)), measure)
+    assert_same_bits(value.copy(), pairs.reshape(5, 83).astype(np.float32))
+
+
 def test_nearly_coincident_points_keep_their_digits(library: Library) -> None:
     x = np.random.default_rng(0).standard_normal((80, 40)) / 4
     aside = np.random.default_rng(1).standard_normal(x.shape)

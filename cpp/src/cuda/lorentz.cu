@@ -30,10 +30,19 @@ __global__ void __launch_bounds__(kThreads)
   state[row] = static_cast<uint8_t>(facts.state);
 }
 
+// Which rows a value is of: row i with row i, or, where n_points is given, every apex with all
+// points.
+struct Pairing {
+  int64_t n_pairs, n_points;
+
+  __device__ int64_t apex(int64_t pair) const { return n_points ? pair / n_points : pair; }
+  __device__ int64_t point(int64_t pair) const { return n_points ? pair % n_points : pair; }
+};
+
 template <class T>
-__device__ PairSums pair_sums(const Points<T>& apex, const Points<T>& point, int64_t i) {
+__device__ PairSums pair_sums(const Points<T>& apex, int64_t i, const Points<T>& point, int64_t j) {
   PairSums sums;
-  for_elements(apex, i, point, i, [&](double a, double b) {
+  for_elements(apex, i, point, j, [&](double a, double b) {
     sums.xx = fma(a, a, sums.xx);
     sums.yy = fma(b, b, sums.yy);
     sums.xy = fma(a, b, sums.xy);
@@ -41,28 +50,29 @@ __device__ PairSums pair_sums(const Points<T>& apex, const Points<T>& point, int
   return {warp_sum(sums.xx), warp_sum(sums.yy), warp_sum(sums.xy)};
 }
 
-template <class T>
+template <class T, class Value>
 __global__ void __launch_bounds__(kThreads)
-    compare_points(Points<T> apex, Points<T> point, PairRule rule, double* value) {
+    compare_points(Points<T> apex, Points<T> point, Pairing pairing, PairRule rule, Value* value) {
   const int64_t begin = first_row();
-  const int64_t end = min(apex.n_rows, begin + kRowsAtOnce);
+  const int64_t end = min(pairing.n_pairs, begin + kRowsAtOnce);
   PairSums own;
   for (int64_t i = begin; i < end; ++i) {
-    const PairSums sums = pair_sums(apex, point, i);
+    const PairSums sums = pair_sums(apex, pairing.apex(i), point, pairing.point(i));
     if (i - begin == lane_of_warp()) own = sums;
   }
-  const int64_t row = begin + lane_of_warp();
+  const int64_t pair = begin + lane_of_warp();
   PairValue found;
-  if (row < end && apex.on_hyperboloid(row, own.xx) && point.on_hyperboloid(row, own.yy)) {
+  if (pair < end && apex.on_hyperboloid(pairing.apex(pair), own.xx) &&
+      point.on_hyperboloid(pairing.point(pair), own.yy)) {
     found = value_of(rule, own);
   }
-  const unsigned doubtful = __ballot_sync(kWholeWarp, row < end && !found.good);
+  const unsigned doubtful = __ballot_sync(kWholeWarp, pair < end && !found.good);
   for (int64_t i = begin; i < end; ++i) {
     if ((doubtful >> (i - begin) & 1u) == 0) continue;
-    const double redone = wide_pair(rule, apex, i, point, i);
-    if (i == row) found.value = redone;
+    const double redone = wide_pair(rule, apex, pairing.apex(i), point, pairing.point(i));
+    if (i == pair) found.value = redone;
   }
-  if (row < end) value[row] = found.value;
+  if (pair < end) value[pair] = static_cast<Value>(found.value);
 }
 
 template <class T>
@@ -71,11 +81,21 @@ void launch_radii(const PointRows& x, double* radius, double* norm, uint8_t* sta
          radius, norm, state);
 }
 
-template <class T>
-void launch_paired(const PointRows& apex, const PointRows& point, const PairRule& rule,
-                   double* value, Stream stream) {
-  launch(compare_points<T>, Grid{blocks_of(apex.n_rows, kRowsOfBlock)}, kThreads, 0, stream,
-         Points<T>(apex), Points<T>(point), rule, value);
+template <class Value>
+void compare(const PointRows& apex, const PointRows& point, const Pairing& pairing,
+             const PairRule& rule, Value* value, Stream stream) {
+  const Grid grid{blocks_of(pairing.n_pairs, kRowsOfBlock)};
+  const auto run = [&]<class T>(const Points<T>& x, const Points<T>& y) {
+    launch(compare_points<T, Value>, grid, kThreads, 0, stream, x, y, pairing, rule, value);
+  };
+  switch (apex.element) {
+    case tamis::Element::half:
+      return run(Points<uint16_t>(apex), Points<uint16_t>(point));
+    case tamis::Element::single:
+      return run(Points<float>(apex), Points<float>(point));
+    case tamis::Element::wide:
+      return run(Points<double>(apex), Points<double>(point));
+  }
 }
 
 }  // namespace
@@ -93,15 +113,13 @@ void radii(const PointRows& x, double* radius, double* norm, uint8_t* state, Str
 
 void paired(const PointRows& apex, const PointRows& point, Measure measure, double min_radius,
             double* value, Stream stream) {
-  const PairRule rule = pair_rule(apex, measure, min_radius);
-  switch (apex.element) {
-    case tamis::Element::half:
-      return launch_paired<uint16_t>(apex, point, rule, value, stream);
-    case tamis::Element::single:
-      return launch_paired<float>(apex, point, rule, value, stream);
-    case tamis::Element::wide:
-      return launch_paired<double>(apex, point, rule, value, stream);
-  }
+  compare(apex, point, {apex.n_rows, 0}, pair_rule(apex, measure, min_radius), value, stream);
+}
+
+void all_pairs(const PointRows& apex, const PointRows& point, Measure measure, double min_radius,
+               float* value, Stream stream) {
+  compare(apex, point, {apex.n_rows * point.n_rows, point.n_rows},
+          pair_rule(apex, measure, min_radius), value, stream);
 }
 
 }  // namespace tamis::cuda

@@ -35,15 +35,18 @@ def paired(
     kind: Kind,
     min_radius: float,
     names: tuple[str, str],
+    all_pairs: bool = False,
 ) -> Any:
-    """A measure of every row of the first with its row of the second."""
+    """A measure of every row of the first with its row, or with all rows, of the second."""
     code = kind_code(kind, curvature)
     device = open_device(ordinal, pair[0])
     x, y = (points(device, side, name, kind) for side, name in zip(pair, names, strict=True))
     same_columns(x.shape, y.shape, names)
-    same_rows(x.shape, y.shape, names)
+    if not all_pairs:
+        same_rows(x.shape, y.shape, names)
     x, y = of_one_dtype(device, x, y)
-    return device.given(paired_of(device, x, y, code, curvature, measure, min_radius))
+    of = all_pairs_of if all_pairs else paired_of
+    return device.given(of(device, x, y, code, curvature, measure, min_radius))
 
 
 def specificity(
@@ -134,6 +137,26 @@ def paired_of(
     if len(x):
         device.module.lorentz_paired(
             *(x.address, y.address, x.dtype, *x.shape, code, float(curvature)),
+            *(measure, float(min_radius), values.address),
+            **device.on,
+        )
+    return values
+
+
+def all_pairs_of(
+    device: Device,
+    x: Array,
+    y: Array,
+    code: int,
+    curvature: float,
+    measure: int,
+    min_radius: float,
+) -> Array:
+    """A measure of every row of x with every row of y, float32 (n, m)."""
+    values = device.empty((len(x), len(y)), "float32")
+    if len(x) and len(y):
+        device.module.lorentz_all_pairs(
+            *(x.address, len(x), y.address, len(y), x.dtype, x.shape[1], code, float(curvature)),
             *(measure, float(min_radius), values.address),
             **device.on,
         )

@@ -73,8 +73,9 @@ def distance(
         kind: what a row is, see `radii`.
         mode: "stable", or "paper" for MERU's acosh(max(-c <x, y>, 1 + 1e-8)) / sqrt(c) in the
             precision of the rows. (HYPE's code clamps at 1e-8 instead of 1 + 1e-8, and so
-            returns NaN where rounding puts coincident points below 1. This never does.)
-        all_pairs: every row of x with every row of y. GPUs have neither this nor mode="paper".
+            returns NaN where rounding puts coincident points below 1. This never does.) "paper"
+            takes rows in host memory.
+        all_pairs: every row of x with every row of y.
 
     Returns:
         float64 (n,), or float32 (n, m) with all_pairs; NaN where a row is marked (see `radii`).
@@ -215,12 +216,15 @@ def _pairs(
     check_mode(mode)
     ordinal = cuda_of(None, **dict(zip(names, (x, y), strict=True)))
     if ordinal is not None:
-        if mode == "paper" or all_pairs:
-            what = 'mode="paper"' if mode == "paper" else "all_pairs=True"
-            raise ValueError(f"{what} takes arrays in host memory, {names[0]} is on cuda:{ordinal}")
+        if mode == "paper":
+            raise ValueError(
+                f'mode="paper" takes arrays in host memory, {names[0]} is on cuda:{ordinal}'
+            )
         from tamis.cuda.lorentz import paired
 
-        there: Values = paired(ordinal, (x, y), measure, curvature, kind, min_radius, names)
+        there: Values = paired(
+            ordinal, (x, y), measure, curvature, kind, min_radius, names, all_pairs
+        )
         return there
     left, code = points(x, names[0], curvature, kind)
     right, _ = points(y, names[1], curvature, kind)

@@ -37,4 +37,16 @@ TAMIS_EXPORT const char* emulated_lorentz_paired(const void* apex, const void* p
   });
 }
 
+TAMIS_EXPORT const char* emulated_lorentz_all_pairs(const void* apex, int64_t n_apexes,
+                                                    const void* point, int64_t n_points,
+                                                    int64_t element, int64_t n_columns,
+                                                    int64_t kind, double curvature, int64_t measure,
+                                                    double min_radius, float* value) {
+  return guarded([&] {
+    tamis::cuda::all_pairs(point_rows(apex, element, n_apexes, n_columns, kind, curvature),
+                           point_rows(point, element, n_points, n_columns, kind, curvature),
+                           static_cast<tamis::Measure>(measure), min_radius, value, {});
+  });
+}
+
 }  // extern "C"

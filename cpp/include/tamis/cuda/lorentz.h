@@ -19,6 +19,10 @@ void radii(const PointRows& x, double* radius, double* norm, uint8_t* state, Str
 void paired(const PointRows& apex, const PointRows& point, Measure measure, double min_radius,
             double* value, Stream stream);
 
+// Each apex with each point, computed as paired. value: float32 [n_apexes x n_points].
+void all_pairs(const PointRows& apex, const PointRows& point, Measure measure, double min_radius,
+               float* value, Stream stream);
+
 size_t specificity_work_bytes(const PointRows& rows, const PointRows& references);
 
 // sums: device memory, each [n_rows]. redone: how many pairs were computed as paired ones is added
