@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 import cases
 import tamis
-from bench import gpu_peers, gpu_work
+from bench import gpu_lorentz, gpu_peers, gpu_work
 from bench.check import sample_rows
 from bench.gpu_lab import Lab
 from bench.gpu_result import NOT_RUN, Bar, Row
@@ -43,9 +43,12 @@ class Sizes:
     agree_n: int = 20_000
     agree_k: int = 3000
     seeds: int = 10
+    pairs: int = 10_000_000
+    points: int = 262_144
+    references: int = 8192
 
 
-TOY = Sizes(300, (40, 48, 65), 150, 20, 200, 20, 3, 30, 4, 100, 150, 150, 20, 2)
+TOY = Sizes(300, (40, 48, 65), 150, 20, 200, 20, 3, 30, 4, 100, 150, 150, 20, 2, 90, 70, 60)
 
 Measure = Callable[[Lab, Sizes, Row], None]
 ROWS: dict[str, Measure] = {}
@@ -61,6 +64,8 @@ BARS: Mapping[str, tuple[Bar, ...]] = {
     "max cosine Zipf": (Bar("times_slower_than_8.7k", most=1.5),),
     "near-copies": (Bar("times_slower_than_random", most=4),),
     "from the host": (Bar("times_the_kernel", most=1.1),),
+    "lorentz pairs": (Bar("ms", most=5.0),),
+    "lorentz means": (Bar("ms", most=12),),
     "agreement": (Bar("percent_equal", least=100),),
 }
 
@@ -251,6 +256,16 @@ def _from_the_host(lab: Lab, sizes: Sizes, row: Row) -> None:
     row.mismatches = int((found.reshape(PASSES, n) != labels).sum()) + alone.mismatches
     row.extra["times_the_kernel"] = row.call_ms / (PASSES * (alone.ms or 1))
     row.extra["gb_s"] = host.nbytes / row.call_ms / 1e6
+
+
+@_row("lorentz pairs")
+def _lorentz_pairs(lab: Lab, sizes: Sizes, row: Row) -> None:
+    gpu_lorentz.paired(lab, row, sizes.pairs, sizes.dims[0], TIMED_S)
+
+
+@_row("lorentz means")
+def _lorentz_means(lab: Lab, sizes: Sizes, row: Row) -> None:
+    gpu_lorentz.specificity(lab, row, sizes.points, sizes.references, sizes.dims[0], TIMED_S)
 
 
 def _max_cosine(lab: Lab, row: Row, sizes: Sizes, offsets: npt.NDArray[np.int64]) -> None:
