@@ -30,7 +30,7 @@ ALLOWED = {
     "libstdc++.so.6",
     "libgcc_s.so.1",
 }
-LARGEST = 16 << 20  # bytes, each kernel in three forms; past this a library has crept in
+LARGEST = 8 << 20  # bytes; a jump past this is a library that crept in
 
 
 # --- the module as a file ---------------------------------------------------------------------
