@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
+from tests.cuda.extension import emulated_cuda
 from tests.cuda.library import Library, build
 
 
@@ -17,3 +19,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Library:
 def library(built: Library) -> Iterator[Library]:
     yield built
     built.forget()
+
+
+@pytest.fixture(scope="session")
+def module() -> ModuleType:
+    """tamis._cuda over the emulation."""
+    return emulated_cuda()
