@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, emulated device")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rows-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     from bench.gpu_rows import ROWS
 
@@ -66,7 +67,7 @@ def _alone(names: Sequence[str], options: argparse.Namespace) -> int:
     from bench.gpu_rows import TOY, Sizes, first_calls, measured
 
     lab = open_lab(rehearse=options.rehearse)
-    first = first_calls(lab)
+    first = {} if options.rows_only else first_calls(lab)
     _say({"about": lab.about(), "first_calls": first, "ceilings": lab.ceilings()})
     for name in names:
         _say({"begins": name})
@@ -85,11 +86,12 @@ def _together(names: Sequence[str], options: argparse.Namespace) -> int:
 
     until = time.monotonic() + options.seconds
     report = Report(options)
-    left = list(names)
+    left, rows_only = list(names), False
     while left:
         begun, fault, failed = "", "", False
         words = [sys.executable, str(Path(__file__).resolve()), "--alone", "--rows", *left]
-        for said in spoken([*words, *(["--rehearse"] if options.rehearse else [])], until):
+        words += ["--rehearse"] * options.rehearse + ["--rows-only"] * rows_only
+        for said in spoken(words, until):
             if "about" in said:
                 report.know(said)
             elif "begins" in said:
@@ -109,12 +111,14 @@ def _together(names: Sequence[str], options: argparse.Namespace) -> int:
         if begun:
             report.add(Row(begun, status=FAILED, note=fault or "its process ended"))
             left.remove(begun)
+        elif not failed and not rows_only:  # a kernel that no row needs may have failed
+            rows_only, report.first_fault = True, fault or "its process said nothing"
         elif not failed:  # before its first row: the next process would do no better
             for name in left:
                 report.add(Row(name, status=FAILED, note=fault or "its process said nothing"))
             break
     report.finish()
-    return 1 if any(row.bad for row in report.rows) else 0
+    return 1 if report.first_fault or any(row.bad for row in report.rows) else 0
 
 
 def spoken(words: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
@@ -173,11 +177,13 @@ class Report:
         self.ceilings: dict[str, float] = {}
         self.about: dict[str, Any] = machine.conditions(int(facts()["threads"]))
         self.first_calls: list[dict[str, float]] = []
+        self.first_fault = ""
 
     def know(self, said: dict[str, Any]) -> None:
         """The machine, as a process of rows found it."""
-        self.first_calls.append(said["first_calls"])
-        if len(self.first_calls) == 1:
+        if said["first_calls"]:
+            self.first_calls.append(said["first_calls"])
+        if not self.ceilings:
             self.about |= said["about"]
             self.ceilings = said["ceilings"]
 
@@ -201,7 +207,11 @@ class Report:
         judged = not self.options.rehearse
         about = self.about
         first, check = (
-            ", ".join(f"{call[name]:.0f} ms" for call in self.first_calls) or "never came so far"
+            ", ".join(
+                [f"{call[name]:.0f} ms" for call in self.first_calls]
+                + ([f"**FAILED** ({self.first_fault})"] if self.first_fault else [])
+            )
+            or "never came so far"
             for name in ("first_call_ms", "self_check_ms")
         )
         lines = [
@@ -228,6 +238,7 @@ class Report:
         content = {
             "conditions": self.about,
             "first_calls": self.first_calls,
+            "first_fault": self.first_fault,
             "ceilings": self.ceilings,
             "rows": [as_json(row) for row in self.rows],
         }

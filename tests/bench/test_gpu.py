@@ -180,7 +180,7 @@ def test_rows_behind_a_failure_get_a_new_process(
     processes = [
         [about, {"begins": "kmeans"}, {"row": {"name": "kmeans", **good}}, {"begins": "agreement"}],
         [about, {"begins": "near-copies"}, {"row": {"name": "near-copies", "status": FAILED}}],
-        [{"fault": "no GPU"}],
+        *([{"fault": "no GPU"}] for _ in range(2)),
     ]
     rows = ["kmeans", "agreement", "near-copies", "assign mixture", "kmeans mixture"]
     monkeypatch.setattr(gpu, "spoken", lambda words, until: iter(processes.pop(0)))
@@ -190,6 +190,26 @@ def test_rows_behind_a_failure_get_a_new_process(
     assert [row["status"] for row in found["rows"]] == [OK, FAILED, FAILED, FAILED, FAILED]
     assert found["rows"][1]["note"] == "its process ended" and not processes
     assert found["rows"][4]["note"] == "no GPU"
+
+
+def test_rows_are_measured_where_the_first_call_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"about": {}, "first_calls": {}, "ceilings": {}}
+    row = {"row": {"name": "kmeans", "checked": 1, "times_ms": [2.0]}}
+    processes = [[{"fault": "stopped after 90 s"}], [about, {"begins": "kmeans"}, row]]
+    started: list[list[str]] = []
+
+    def spoken(words: list[str], until: float) -> Iterator[dict[str, Any]]:
+        started.append(words)
+        return iter(processes.pop(0))
+
+    monkeypatch.setattr(gpu, "spoken", spoken)
+    assert gpu.main(["--out", str(tmp_path), "--rows", "kmeans"]) == 1
+    assert ["--rows-only" in words for words in started] == [False, True]
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert found["rows"][0]["status"] == OK and found["first_fault"] == "stopped after 90 s"
+    assert "**FAILED** (stopped after 90 s)" in (tmp_path / "gpu.md").read_text()
 
 
 def test_rows_that_find_no_time_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
