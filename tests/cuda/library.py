@@ -30,6 +30,15 @@ CHECKS = [
     "-fsanitize=alignment,bounds,shift-exponent,signed-integer-overflow,integer-divide-by-zero",
     "-fno-sanitize-recover=all",
 ]
+SETTINGS = {  # of emulation/block.h
+    "seed": 0,
+    "host_threads": 1,
+    "sms": 4,
+    "sum_order": 0,
+    "truncate": 0,
+    "races": 1,
+    "capability": 80,
+}
 GUARD = 256
 GUARD_BYTE = 0xFB
 POISON = 0xFF  # NaN in every float format, -1 in every integer
@@ -95,7 +104,7 @@ class Library:
 
     @contextmanager
     def configured(self, **changes: int) -> Iterator[None]:
-        """Change Settings of block.h: seed, host_threads, sms, sum_order, truncate, races."""
+        """Change some of SETTINGS."""
         before = self._settings
         self._configure({**before, **changes})
         try:
@@ -104,9 +113,9 @@ class Library:
             self._configure(before)
 
     def _configure(self, settings: dict[str, int]) -> None:
-        known = {"seed": 0, "host_threads": 1, "sms": 4, "sum_order": 0, "truncate": 0, "races": 1}
-        assert settings.keys() <= known.keys(), f"the emulation has no {settings.keys() - known}"
-        self.call("emulation_configure", *map(int, (known | settings).values()))
+        unknown = settings.keys() - SETTINGS
+        assert not unknown, f"the emulation has no {unknown}"
+        self.call("emulation_configure", *map(int, (SETTINGS | settings).values()))
         self._settings = settings
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

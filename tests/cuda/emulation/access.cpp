@@ -5,6 +5,7 @@
 #include <string>
 
 #include "block.h"
+#include "later.h"
 
 namespace tamis::emulation {
 namespace {
@@ -142,6 +143,7 @@ void SharedAccesses::begin(unsigned char* shared, size_t bytes, size_t zone, int
   zone_ = zone;
   bytes_ = bytes;
   block_ = block;
+  later_ = nullptr;
   ++epoch_;
   warp_epochs_.assign(static_cast<size_t>(warps), 0);
   if (marks_.size() < bytes) marks_.resize(bytes);
@@ -175,6 +177,7 @@ void SharedAccesses::check(uintptr_t at, size_t bytes, Access access) {
                  std::to_string(static_cast<int64_t>(offset)) + " of " + std::to_string(bytes_) +
                  " bytes of shared memory");
   }
+  if (later_ != nullptr && settings().races) later_->use(*running, offset, bytes, access);
   for (size_t i = offset; i < offset + bytes; ++i) {
     Byte& byte = marks_[i];
     const bool written = races(byte.write);

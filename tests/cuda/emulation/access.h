@@ -39,10 +39,14 @@ struct Mark {
   int16_t who = 0;          // a thread; -2 - w: several threads of warp w; -1: of several warps
 };
 
+class Later;
+
 class SharedAccesses {
  public:
   // A block starts. zone: how much around shared memory is the emulation's own.
   void begin(unsigned char* shared, size_t bytes, size_t zone, int warps, size_t block);
+  // From now on, and until the block ends, this one is told too.
+  void watch(Later* later) { later_ = later; }
   void pass_barrier() { ++epoch_; }
   void pass_warp_barrier(int warp) { ++warp_epochs_[static_cast<size_t>(warp)]; }
 
@@ -62,6 +66,7 @@ class SharedAccesses {
   bool races(const Mark& mark) const;
   void add(Mark& mark) const;
 
+  Later* later_ = nullptr;
   uintptr_t start_ = 0;
   size_t whole_ = 0, zone_ = 0, bytes_ = 0;
   size_t block_ = 0;

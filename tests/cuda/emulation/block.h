@@ -1,6 +1,7 @@
-// A block of threads on one host thread: every thread is a fiber that runs until it has to wait for
-// others. Where all must meet (barriers, shuffles, matrix instructions), a thread that does not
-// arrive, or arrives at another line, ends the launch with a sentence.
+// Blocks of threads on one host thread, those of a cluster together: every thread is a fiber that
+// runs until it has to wait for others. Where all must meet (barriers, shuffles, matrix
+// instructions), a thread that does not arrive, or arrives at another line, ends the launch with a
+// sentence.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct Settings {
   int sum_order = 0;      // of the products of an mma, see warp.h
   bool truncate = false;  // sums of an mma are rounded towards zero
   bool races = true;      // a race in shared memory is a fault
+  int capability = 80;    // of the device: 10 * major + minor
 };
 Settings& settings();
 
@@ -55,8 +57,11 @@ struct Transfer {
   int bytes = 0;
 };
 
+class Block;
+
 struct Thread {
   Index index;
+  Block* block = nullptr;
   Fiber fiber;
   int number = 0, lane = 0, warp = 0;
   uintptr_t stack = 0;
@@ -64,6 +69,7 @@ struct Thread {
   bool done = false;
   int64_t steps = 0;               // accesses to memory since it met others
   const char* waits_at = nullptr;  // what it waits for, null while it can go on
+  std::string detail;              // of what it waits for
   Place place;
   std::vector<std::vector<Transfer>> groups{1};  // of cp.async; the last one is open
 };
@@ -74,18 +80,17 @@ struct Launch {
   void** arguments = nullptr;
   Index grid;
   int threads = 0;
+  int cluster = 1;  // blocks in a row of x that run together
   size_t shared_bytes = 0;
 };
 
-// Runs all blocks; throws Fault.
+// Runs all blocks; throws Fault. grid.x is a multiple of cluster.
 void run(const Launch& launch);
 
 // For code inside a kernel:
 
 extern constinit thread_local Thread* running;
 extern constinit thread_local Index block_index;
-extern constinit thread_local Index grid_size;
-extern constinit thread_local Index block_size;
 
 // Ends the launch; sentence: what the running thread did.
 [[noreturn]] void fail(const std::string& sentence, const Place& place);
@@ -105,3 +110,7 @@ void meet_warp(const char* name, uint32_t mask, void* operand, Act act, const Pl
 void meet_block(const char* name, void* operand, Act act, const Place& place);
 
 }  // namespace tamis::emulation
+
+// Not macros, as the names are those of members, too.
+extern constinit thread_local tamis::emulation::Index gridDim;
+extern constinit thread_local tamis::emulation::Index blockDim;

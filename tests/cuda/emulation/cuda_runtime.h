@@ -16,11 +16,10 @@
 
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
+#define __grid_constant__
 
 #define threadIdx (::tamis::emulation::running->index)
 #define blockIdx (::tamis::emulation::block_index)
-#define gridDim (::tamis::emulation::grid_size)
-#define blockDim (::tamis::emulation::block_size)
 inline constexpr int warpSize = 32;
 
 // Vectors, aligned as on the device.
@@ -99,9 +98,30 @@ enum cudaDeviceAttr {
   cudaDevAttrComputeCapabilityMinor = 76,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
 };
+struct cudaFuncAttributes {
+  int ptxVersion = 0, binaryVersion = 0;
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
 using cudaStream_t = struct CUstream_st*;
+
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
+union cudaLaunchAttributeValue {
+  struct {
+    unsigned x, y, z;
+  } clusterDim;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+  cudaLaunchAttribute* attrs = nullptr;
+  unsigned numAttrs = 0;
+};
 
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t status);
@@ -116,7 +136,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 
 namespace tamis::emulation {
 
-cudaError_t set_attribute(const void* kernel, cudaFuncAttribute which, int value);
+// Calls a kernel of its type.
+using Body = void (*)(const void* kernel, void** arguments);
+
+cudaError_t set_attribute(const void* kernel, Body body, cudaFuncAttribute which, int value);
+cudaError_t get_attributes(cudaFuncAttributes* attributes, const void* kernel, Body body);
 // The kernel runs to its end; throws Fault.
 cudaError_t start(const Launch& launch, dim3 threads);
 
@@ -126,21 +150,39 @@ void call(const void* kernel, void** arguments, std::index_sequence<kIndex...>) 
       *static_cast<std::remove_reference_t<Parameters>*>(arguments[kIndex])...);
 }
 
+template <class... Parameters>
+Body body_of(void (*)(Parameters...)) {
+  return [](const void* kernel, void** arguments) {
+    call<Parameters...>(kernel, arguments, std::index_sequence_for<Parameters...>());
+  };
+}
+
 }  // namespace tamis::emulation
+
+inline void __trap(tamis::emulation::Place place = tamis::emulation::Place::here()) {
+  tamis::emulation::fail("came to __trap", place);
+}
 
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute which, int value) {
-  return tamis::emulation::set_attribute(reinterpret_cast<const void*>(kernel), which, value);
+  return tamis::emulation::set_attribute(reinterpret_cast<const void*>(kernel),
+                                         tamis::emulation::body_of(kernel), which, value);
 }
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel) {
+  return tamis::emulation::get_attributes(attributes, reinterpret_cast<const void*>(kernel),
+                                          tamis::emulation::body_of(kernel));
+}
+
+// One cluster dimension, of x. The kernel is one whose attributes were set or asked for.
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel,
+                                void** arguments);
 
 template <class... Parameters>
 cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 threads,
                              void** arguments, size_t shared_bytes, cudaStream_t) {
   tamis::emulation::Launch launch;
-  launch.body = [](const void* function, void** values) {
-    tamis::emulation::call<Parameters...>(function, values,
-                                          std::index_sequence_for<Parameters...>());
-  };
+  launch.body = tamis::emulation::body_of(kernel);
   launch.kernel = reinterpret_cast<const void*>(kernel);
   launch.arguments = arguments;
   launch.grid = {grid.x, grid.y, grid.z};

@@ -4,7 +4,8 @@
 
 extern "C" TAMIS_EXPORT const char* emulation_configure(int64_t seed, int64_t host_threads,
                                                         int64_t sms, int64_t sum_order,
-                                                        int64_t truncate, int64_t races) {
+                                                        int64_t truncate, int64_t races,
+                                                        int64_t capability) {
   return tamis::emulation::guarded([&] {
     auto& settings = tamis::emulation::settings();
     settings.seed = static_cast<uint64_t>(seed);
@@ -13,6 +14,7 @@ extern "C" TAMIS_EXPORT const char* emulation_configure(int64_t seed, int64_t ho
     settings.sum_order = static_cast<int>(sum_order);
     settings.truncate = truncate != 0;
     settings.races = races != 0;
+    settings.capability = static_cast<int>(capability);
   });
 }
 extern "C" TAMIS_EXPORT const char* emulation_add_memory(const void* begin, int64_t bytes) {

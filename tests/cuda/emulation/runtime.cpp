@@ -9,10 +9,12 @@ namespace {
 constexpr size_t kSharedBytes = 232448;  // 227 KiB
 constexpr size_t kSharedBytesUnasked = 49152;
 constexpr unsigned kMostThreads = 1024;
+constexpr unsigned kMostInCluster = 8;
 constexpr int kFullDevice = 9;  // one that has no room for a context
 
 std::mutex mutex;
 std::map<const void*, size_t> granted;
+std::map<const void*, tamis::emulation::Body> bodies;
 thread_local cudaError_t last_error = cudaSuccess;
 
 cudaError_t keep(cudaError_t status) {
@@ -63,10 +65,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int ordinal
       *value = tamis::emulation::settings().sms;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
-      *value = 9;
+      *value = tamis::emulation::settings().capability / 10;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
-      *value = 0;
+      *value = tamis::emulation::settings().capability % 10;
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(kSharedBytes);
@@ -88,12 +90,50 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel,
+                                void** arguments) {
+  tamis::emulation::Launch launch;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const auto& cluster = config->attrs[i].val.clusterDim;
+    if (config->attrs[i].id != cudaLaunchAttributeClusterDimension || cluster.x == 0 ||
+        cluster.x > kMostInCluster || cluster.y != 1 || cluster.z != 1 ||
+        config->gridDim.x % cluster.x != 0) {
+      return keep(cudaErrorInvalidValue);
+    }
+    launch.cluster = static_cast<int>(cluster.x);
+  }
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = bodies.find(kernel);
+    if (found == bodies.end()) {
+      throw tamis::emulation::Fault(
+          "the emulation does not know the type of a kernel: nobody set "
+          "or asked for its attributes");
+    }
+    launch.body = found->second;
+  }
+  launch.kernel = kernel;
+  launch.arguments = arguments;
+  launch.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z};
+  launch.threads = static_cast<int>(config->blockDim.x);
+  launch.shared_bytes = config->dynamicSmemBytes;
+  return tamis::emulation::start(launch, config->blockDim);
+}
+
 namespace tamis::emulation {
 
-cudaError_t set_attribute(const void* kernel, cudaFuncAttribute, int value) {
+cudaError_t set_attribute(const void* kernel, Body body, cudaFuncAttribute, int value) {
   if (value < 0 || static_cast<size_t>(value) > kSharedBytes) return keep(cudaErrorInvalidValue);
   const std::lock_guard lock(mutex);
+  bodies[kernel] = body;
   granted[kernel] = static_cast<size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t get_attributes(cudaFuncAttributes* attributes, const void* kernel, Body body) {
+  const std::lock_guard lock(mutex);
+  bodies[kernel] = body;
+  attributes->ptxVersion = attributes->binaryVersion = settings().capability;
   return cudaSuccess;
 }
 

@@ -1,10 +1,8 @@
 #include "warp.h"
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
-#include "cuda/device/half.h"
+#include "sums.h"
 
 namespace tamis::emulation {
 namespace {
@@ -44,68 +42,10 @@ struct Fragments {
   uint32_t b[2];
 };
 
-// Rounds the sum of two float32 numbers towards zero.
-float add_truncated(float a, float b) {
-  const double sum = static_cast<double>(a) + b;
-  const auto rounded = static_cast<float>(sum);
-  return std::fabs(static_cast<double>(rounded)) > std::fabs(sum) ? std::nextafterf(rounded, 0.0f)
-                                                                  : rounded;
-}
-
-float add(float a, float b, bool truncate) { return truncate ? add_truncated(a, b) : a + b; }
-
-float sum_halves(const float* values, int count, bool truncate) {
-  if (count == 1) return values[0];
-  return add(sum_halves(values, count / 2, truncate),
-             sum_halves(values + count / 2, count / 2, truncate), truncate);
-}
-
-// Fixed point of 24 bits below the largest magnitude; NaN and infinity go the usual way.
-float sum_aligned(float d, const float* products, int count) {
-  float largest = std::fabs(d), plain = d;
-  for (int k = 0; k < count; ++k) {
-    largest = std::max(largest, std::fabs(products[k]));
-    plain += products[k];
-  }
-  if (!std::isfinite(plain) || !std::isfinite(largest) || largest == 0) return plain;
-  int exponent;
-  std::frexp(largest, &exponent);
-  const auto fixed = [&](float value) { return std::trunc(std::ldexp(value, 24 - exponent)); };
-  double sum = fixed(d);
-  for (int k = 0; k < count; ++k) sum += fixed(products[k]);
-  return add_truncated(static_cast<float>(std::ldexp(sum, exponent - 24)), 0);
-}
-
-float sum_products(float d, const float* products, const Settings& model) {
-  switch (model.sum_order) {
-    case 0:
-      for (int k = 0; k < 16; ++k) d = add(d, products[k], model.truncate);
-      return d;
-    case 1:
-      for (int k = 15; k >= 0; --k) d = add(d, products[k], model.truncate);
-      return d;
-    case 2:
-      return add(d, sum_halves(products, 16, model.truncate), model.truncate);
-    default:
-      return sum_aligned(sum_aligned(d, products, 8), products + 8, 8);
-  }
-}
-
-const float* half_table() {
-  static const std::vector<float> table = [] {
-    std::vector<float> values(1 << 16);
-    for (size_t i = 0; i < values.size(); ++i) {
-      values[i] = cuda::half_to_float(static_cast<uint16_t>(i));
-    }
-    return values;
-  }();
-  return table.data();
-}
-
 // d += a b to the model of Settings. a: [16 x 16], b: [16 x 8], d: [16 x 8]
 void multiply(const float (&a)[16][16], const float (&b)[16][8], float (&d)[16][8]) {
   const Settings& model = settings();
-  const bool plain = model.sum_order == 0 && !model.truncate;  // the same, but vectors of columns
+  const bool plain = is_plain(model);  // the same, but vectors of columns
   for (int row = 0; row < 16; ++row) {
     for (int k = 0; plain && k < 16; ++k) {
       for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
