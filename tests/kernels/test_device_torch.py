@@ -14,7 +14,7 @@ import cases
 import tamis
 from bits import assert_same_bits
 from tamis import _array
-from tamis.cuda import assign, device, kmeans, libraries, max_cosine
+from tamis.cuda import assign, batch, device, kmeans, libraries, max_cosine
 
 torch = pytest.importorskip("torch")
 
@@ -44,7 +44,7 @@ def tensors_count_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
     with fake_gpu(emulated_cuda(), late=False):  # host memory is not freed in a stream's order
         monkeypatch.setitem(libraries.LIBRARIES, "torch", HostTorch)
-        for module in (_array, assign, device, kmeans, max_cosine):
+        for module in (_array, assign, batch, device, kmeans, max_cosine):
             monkeypatch.setattr(module, "cuda_ordinal", ordinal)
         yield
 

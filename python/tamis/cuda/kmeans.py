@@ -1,4 +1,4 @@
-"""`tamis.kmeans` on a GPU: every iteration stays there, the host reads the stop flag only."""
+"""`tamis.kmeans` on a GPU: every iteration stays there, the host reads the stop flags only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis._array import as_matrix, cuda_ordinal
-from tamis.cuda.assign import assign_into, scaled_rows, targets_of
+from tamis.cuda import rows as on_gpu
+from tamis.cuda.assign import scaled_rows, targets_of
+from tamis.cuda.batch import Batch, assign_each, initial_rows, of_each, resident_batch, shares
 from tamis.cuda.device import Array, Device, open_device
 from tamis.cuda.rows import HostRows, ResidentRows, Rows
 from tamis.kernels import kmeans as on_cpu
@@ -23,17 +25,17 @@ ROOM_FOR_ROWS = 0.5
 def kmeans(ordinal: int, x: Any, n_clusters: int, **options: Any) -> on_cpu.KMeansResult:
     """`tamis.kmeans` with checked options."""
     device = open_device(ordinal, x)
-    if cuda_ordinal(x) is None:
-        matrix = as_matrix(x, dims=(2, 3))
-        if matrix.ndim == 2:
-            return _kmeans(device, matrix, n_clusters, **options)
-        return on_cpu.stacked([_kmeans(device, m, n_clusters, **options) for m in matrix], np.stack)
-    owner = device.library.adopt(x)
-    view = device.matrix(x, dims=(2, 3))
-    if len(view.shape) == 2:
-        return _given(device, _kmeans(device, owner, n_clusters, **options))
-    parts = [_kmeans(device, owner[i], n_clusters, **options) for i in range(len(view))]
-    return _given(device, on_cpu.stacked(parts, device.stack))
+    in_host_memory = cuda_ordinal(x) is None
+    matrix: Any = as_matrix(x, dims=(2, 3)) if in_host_memory else device.library.adopt(x)
+    shape = matrix.shape if in_host_memory else device.matrix(x, dims=(2, 3)).shape
+    if len(shape) == 2:
+        [result] = _kmeans(device, matrix, n_clusters, **options)
+    else:
+        found: list[on_cpu.KMeansResult] = []
+        for group in _groups(device, matrix, n_clusters):
+            found += _kmeans(device, group, n_clusters, **options)
+        result = on_cpu.stacked(found, np.stack if in_host_memory else device.stack)
+    return result if in_host_memory else _given(device, result)
 
 
 def updates(
@@ -44,7 +46,20 @@ def updates(
     rows = _resident_if_small(device, HostRows(device, points, is_canonical=True))
     lloyd = Lloyd(device, rows, device.upload(centroids), spherical=True)
     for _ in lloyd.updates(max_iter):
-        yield device.download(lloyd.centroids), lloyd.converged
+        yield device.download(lloyd.centroids), bool(lloyd.converged[0])
+
+
+def _groups(device: Device, x: Any, n_clusters: int) -> Iterator[Any]:
+    """3-D parts whose problems have room on the GPU together; 2-D ones, where no two have."""
+    n_problems, n_rows, dim = tuple(x.shape)
+    at_once = on_gpu.ROWS_AT_ONCE // max(1, n_rows)
+    if cuda_ordinal(x) is None:
+        each = dim * (2 * n_rows + 12 * n_clusters)  # of a cluster a float64 sum, two centroids
+        at_once = min(at_once, int(_room(device) // each))
+    if at_once < 2:
+        yield from (x[problem] for problem in range(n_problems))
+        return
+    yield from (x[start : start + at_once] for start in range(0, n_problems, at_once))
 
 
 def _kmeans(
@@ -58,48 +73,76 @@ def _kmeans(
     max_points_per_centroid: int | None,
     seed: int,
     allow_rounding: bool,
-) -> on_cpu.KMeansResult:
-    n, in_host_memory = len(x), cuda_ordinal(x) is None
+) -> list[on_cpu.KMeansResult]:
+    """The result of every problem; a 2-D x is one."""
+    n, dim = tuple(x.shape)[-2:]
     on_cpu.check_clusters(n_clusters, n)
-    scaled = scaled_rows(device, x, spherical, allow_rounding=allow_rounding)
-    everything = _resident_if_small(device, scaled.rows)
-    if isinstance(everything, HostRows):
-        everything.check()
+    make = resident_batch if len(x.shape) == 3 else _batch_of_one
+    batch = make(device, x, spherical=spherical, allow_rounding=allow_rounding)
+    everything, n_problems = batch.rows, len(batch.exponents)
     train = on_cpu.training_rows(n, n_clusters, max_points_per_centroid, seed)
-    points = everything if len(train) == n else everything.take(train)
+    points = everything if len(train) == n else everything.take(of_each(train, n, n_problems))
     points = _resident_if_small(device, points)
     if isinstance(init, str):
         order = np.argsort(sample.keys(seed, sample.INIT, train), kind="stable")
-        first = points.read(on_cpu.first_distinct(order, points.read, n_clusters))
+        first = initial_rows(points, order, n_problems, n_clusters)
     else:
-        shape = (n_clusters, scaled.rows.shape[1])
-        first = on_cpu.given_centroids(device.host(init), shape, scaled.exponent, spherical)
-    lloyd = Lloyd(device, points, device.upload(first), spherical=spherical)
-    n_iter = sum(1 for _ in lloyd.updates(max_iter))
-    if len(train) != n or not n_iter:
+        given, shape = device.host(init), (n_clusters, dim)
+        each = [on_cpu.given_centroids(given, shape, e, spherical) for e in batch.exponents]
+        first = np.concatenate(each)
+    lloyd = Lloyd(device, points, device.upload(first), n_problems, spherical=spherical)
+    for _ in lloyd.updates(max_iter):
+        pass
+    if len(train) != n or not max_iter:
         lloyd.rows = everything
         lloyd.assign()
-    total = lloyd.inertia()
-    scores = (
-        device.download(lloyd.scores).astype(np.float32)
-        if in_host_memory
-        else device.to_float32(lloyd.scores).owner
-    )
-    return on_cpu.KMeansResult(
-        device.download(lloyd.centroids) if in_host_memory else lloyd.centroids.owner,
-        device.download(lloyd.labels) if in_host_memory else lloyd.labels.owner,
-        scores,
-        n_iter,
-        float(np.ldexp(float(total), -48)),
-        len(train),
-        lloyd.converged,
-        scaled.exponent,
-        scaled.rounding,
-    )
+    return _results(lloyd, batch, len(train), in_host_memory=cuda_ordinal(x) is None)
+
+
+def _batch_of_one(device: Device, x: Any, *, spherical: bool, allow_rounding: bool) -> Batch:
+    scaled = scaled_rows(device, x, spherical, allow_rounding=allow_rounding)
+    rows = _resident_if_small(device, scaled.rows)
+    if isinstance(rows, HostRows):
+        rows.check()
+    return Batch(rows, [scaled.exponent], [scaled.rounding])
+
+
+def _results(
+    lloyd: Lloyd, batch: Batch, n_train: int, *, in_host_memory: bool
+) -> list[on_cpu.KMeansResult]:
+    """That of every problem; its arrays are views of those of all."""
+    device, n_problems = lloyd.device, lloyd.n_problems
+    totals = lloyd.inertias()
+    if in_host_memory:
+        scores = device.download(lloyd.scores).astype(np.float32)
+        arrays = [device.download(lloyd.centroids), device.download(lloyd.labels), scores]
+    else:
+        scores = device.to_float32(lloyd.scores).owner
+        arrays = [lloyd.centroids.owner, lloyd.labels.owner, scores]
+    parts = [shares(len(array), n_problems) for array in arrays]
+    found = []
+    for p in range(n_problems):
+        centroids, labels, scores = (
+            array[part[p]] for array, part in zip(arrays, parts, strict=True)
+        )
+        found.append(
+            on_cpu.KMeansResult(
+                centroids,
+                labels,
+                scores,
+                int(lloyd.n_iter[p]),
+                float(np.ldexp(float(totals[p]), -48)),
+                n_train,
+                bool(lloyd.converged[p]),
+                batch.exponents[p],
+                batch.roundings[p],
+            )
+        )
+    return found
 
 
 class Sums(NamedTuple):
-    """What an update of the centroids is made of, and how many labels changed."""
+    """What an update of the centroids is made of, and how many labels of each problem changed."""
 
     sum: Array
     size: Array
@@ -107,24 +150,31 @@ class Sums(NamedTuple):
 
 
 class Lloyd:
-    """Lloyd's algorithm on the GPU, from some first centroids.
+    """Lloyd's algorithm on the GPU, from some first centroids of one problem or of several.
+
+    A problem that has converged is a fixed point: further updates change none of its bits.
 
     Attributes:
-        rows: what is assigned.
-        centroids: float16 (k, d).
+        rows: what is assigned; that of several problems comes in one block.
+        centroids: float16 (n_problems * k, d).
         labels: int32 (n,), scores: float64 (n,); they belong to the centroids.
-        converged: whether the last update changed no label.
+        n_iter: the updates of each problem until it converged.
+        converged: whether the last update changed no label of a problem.
     """
 
     labels: Array
     scores: Array
 
-    def __init__(self, device: Device, rows: Rows, centroids: Array, *, spherical: bool) -> None:
+    def __init__(
+        self, device: Device, rows: Rows, centroids: Array, n_problems: int = 1, *, spherical: bool
+    ) -> None:
         self.device = device
         self.rows = rows
         self.centroids = centroids
+        self.n_problems = n_problems
         self.spherical = spherical
-        self.converged = False
+        self.n_iter = np.zeros(n_problems, np.int64)
+        self.converged = np.zeros(n_problems, np.bool_)
         # A centroid that a caller gave may be far away, and keeps its place while it is empty.
         self._narrow = spherical or self._within_unit()
 
@@ -139,9 +189,10 @@ class Lloyd:
             self._next_centroids(sums)
             before, self.labels = self.labels, spare
             self._assign(sums, before, add=left > 0)
-            self.converged = not self.device.download(sums.changed)[0]
+            self.n_iter += ~self.converged
+            self.converged = self.device.download(sums.changed) == 0
             yield
-            if self.converged:
+            if self.converged.all():
                 return
             spare = before
 
@@ -162,52 +213,73 @@ class Lloyd:
         self._assign(sums, None, add=sums is not None)
 
     def inertia(self) -> int:
-        """The sum of |x - c|^2 in units of 2^-48."""
-        total = self.device.zeros((2,), "int64")
+        """The inertia of one problem."""
+        [total] = self.inertias()
+        return total
+
+    def inertias(self) -> list[int]:
+        """The sum of |x - c|^2 of each problem in units of 2^-48."""
+        totals = self.device.zeros((self.n_problems, 2), "int64")
         for part, rows in self.rows.blocks():
-            self.device.module.add_inertia(
-                *(rows.address, *rows.shape, self.labels.part(part).address),
-                *(self.centroids.address, len(self.centroids), total.address),
-                **self.device.on,
-            )
-        high, low = self.device.download(total)
-        return (int(high) << 64) + int(low.view(np.uint64))
+            self._add_inertia(rows, self.labels.part(part), totals)
+        words = self.device.download(totals)
+        return [(int(high) << 64) + int(low.view(np.uint64)) for high, low in words]
 
     def changed_from(self, before: Array) -> int:
-        """How many labels differ from earlier ones."""
+        """How many labels differ from earlier ones, of one problem."""
         changed = self.device.zeros((1,), "int64")
         self._count_changed(before, changed)
         return int(self.device.download(changed)[0])
 
     def _assign(self, sums: Sums | None, before: Array | None, *, add: bool) -> None:
         device, targets = self.device, self._targets()
+        # Where nothing changed before, labels and scores are there already, in both buffers.
+        settled = np.zeros_like(self.converged) if before is None else self.converged
         for buffer in sums or ():
             device.clear(buffer)
         for part, rows in self.rows.blocks():
             labels, scores = self.labels.part(part), self.scores.part(part)
-            assign_into(device, rows, targets, not self.spherical, 1, labels, scores)
+            assign_each(device, rows, targets, not self.spherical, labels, scores, settled)
             if sums is not None and add:
                 self._add(sums, rows, labels)
         if sums is not None and before is not None:
             self._count_changed(before, sums.changed)
 
     def _count_changed(self, before: Array, changed: Array) -> None:
-        self.device.module.count_changed(
-            self.labels.address, before.address, len(before), changed.address, **self.device.on
-        )
+        for p, part in enumerate(shares(len(before), len(changed))):
+            self.device.module.count_changed(
+                *(self.labels.part(part).address, before.part(part).address),
+                *(part.stop - part.start, changed.part(slice(p, p + 1)).address),
+                **self.device.on,
+            )
+
+    def _add_inertia(self, rows: Array, labels: Array, totals: Array) -> None:
+        each = (shares(len(array), self.n_problems) for array in (rows, self.centroids, totals))
+        for part, columns, place in zip(*each, strict=True):
+            some, centroids = rows.part(part), self.centroids.part(columns)
+            self.device.module.add_inertia(
+                *(some.address, *some.shape, labels.part(part).address),
+                *(centroids.address, len(centroids), totals.part(place).address),
+                **self.device.on,
+            )
 
     def _sums(self) -> Sums:
         (k, dim), empty = self.centroids.shape, self.device.empty
-        return Sums(empty((k, dim), "float64"), empty((k,), "int64"), empty((1,), "int64"))
+        changed = empty((self.n_problems,), "int64")
+        return Sums(empty((k, dim), "float64"), empty((k,), "int64"), changed)
 
     def _add(self, sums: Sums, rows: Array, labels: Array) -> None:
-        device, n_clusters = self.device, len(self.centroids)
-        work = device.work(device.module.add_rows_work_bytes(len(rows), n_clusters))
-        device.module.add_rows(
-            *(rows.address, *rows.shape, labels.address, n_clusters),
-            *(sums.sum.address, sums.size.address, work.address, work.n_bytes),
-            **device.on,
-        )
+        device, n_problems = self.device, self.n_problems
+        n_clusters = len(self.centroids) // n_problems
+        work = device.work(device.module.add_rows_work_bytes(len(rows) // n_problems, n_clusters))
+        each = (shares(len(array), n_problems) for array in (rows, self.centroids))
+        for part, columns in zip(*each, strict=True):
+            some, size = rows.part(part), sums.size.part(columns)
+            device.module.add_rows(
+                *(some.address, *some.shape, labels.part(part).address, n_clusters),
+                *(sums.sum.part(columns).address, size.address, work.address, work.n_bytes),
+                **device.on,
+            )
 
     def _next_centroids(self, sums: Sums) -> None:
         following = self.device.empty(self.centroids.shape, "float16")
@@ -232,10 +304,14 @@ class Lloyd:
 def _resident_if_small(device: Device, rows: Rows) -> Rows:
     if isinstance(rows, ResidentRows):
         return rows
-    library: Any = device.library
     n_rows, dim = rows.shape
-    room = ROOM_FOR_ROWS * library.free_bytes()
-    return rows.resident() if 2 * n_rows * dim <= room else rows
+    return rows.resident() if 2 * n_rows * dim <= _room(device) else rows
+
+
+def _room(device: Device) -> float:
+    """Bytes that rows of the host may take."""
+    library: Any = device.library
+    return ROOM_FOR_ROWS * float(library.free_bytes())
 
 
 def _given(device: Device, result: on_cpu.KMeansResult) -> on_cpu.KMeansResult:
