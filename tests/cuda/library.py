@@ -37,7 +37,7 @@ SETTINGS = {  # of emulation/block.h
     "sum_order": 0,
     "truncate": 0,
     "races": 1,
-    "capability": 80,
+    "capability": 90,
 }
 GUARD = 256
 GUARD_BYTE = 0xFB
@@ -84,6 +84,7 @@ class Library:
     """The compiled library, and the device memory that tests allocated."""
 
     path: Path
+    shares_by_warps: bool = False
     _settings: dict[str, int] = field(default_factory=dict)
     _allocated: list[npt.NDArray[np.uint8]] = field(default_factory=list)
 

@@ -235,6 +235,13 @@ void* __tsan_memset(void* to, int byte, size_t bytes) {
   __tsan_write_range(to, bytes);
   return std::memset(to, byte, bytes);
 }
+// Of host code.
+int __tsan_atomic32_load(const volatile int* at, int) {
+  return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
+void __tsan_atomic32_store(volatile int* at, int value, int) {
+  __atomic_store_n(at, value, __ATOMIC_SEQ_CST);
+}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

@@ -36,7 +36,7 @@ struct Settings {
   int sum_order = 0;      // of the products of an mma, see warp.h
   bool truncate = false;  // sums of an mma are rounded towards zero
   bool races = true;      // a race in shared memory is a fault
-  int capability = 80;    // of the device: 10 * major + minor
+  int capability = 90;    // of the device: 10 * major + minor
 };
 Settings& settings();
 

@@ -100,6 +100,7 @@ enum cudaDeviceAttr {
 };
 struct cudaFuncAttributes {
   int ptxVersion = 0, binaryVersion = 0;
+  int maxThreadsPerBlock = 384;  // __launch_bounds__ is not known here
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaMemcpyKind { cudaMemcpyDefault = 4 };

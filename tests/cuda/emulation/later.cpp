@@ -61,6 +61,8 @@ void Later::activate() {
   by_place_.clear();
   copies_.clear();
   rows_.assign(blocks * rows_per_block_, {});
+  changes_ = 0;
+  readings_.assign(n_warps_, {});
   warpgroups_.clear();
   warpgroups_.resize(n_warps_);
   ends_.assign(blocks, {});
@@ -118,6 +120,7 @@ void Later::use(const Thread& thread, size_t offset, size_t bytes, Access access
                      " are not known to have read");
       }
     }
+    if (access != Access::read) ++changes_;
     std::vector<Row::Use>& uses = access == Access::read ? row.reads : row.writes;
     const auto mine = std::find_if(uses.begin(), uses.end(),
                                    [&](const Row::Use& use) { return use.thread == me; });
@@ -140,6 +143,7 @@ bool Later::is_there(const Row::Use& write, const Clock& clock) const {
 void Later::check_copy(const Thread& thread, const Copy& copy) {
   const Clock& clock = doing(thread).clock;
   const bool checks = settings().races;
+  ++changes_;
   const size_t first = copy.offset / kRowBytes;
   for (size_t i = first; i < first + static_cast<size_t>(copy.map.box_rows); ++i) {
     Row& row = this->row(copy.block, i);
@@ -173,33 +177,48 @@ void Later::check_copy(const Thread& thread, const Copy& copy) {
   }
 }
 
-// Rows that a product is about to read, some time.
-void Later::check_product(const Thread& thread, size_t first, int n_rows, int32_t product,
-                          const Place& place) {
+bool Later::read(const Thread& thread, const Rows& rows, int32_t product, const Place& place) {
   const Clock& clock = doing(thread).clock;
   const size_t warp = number(thread) / kWarp;
-  size_t known = 0;
-  for (size_t i = first / kRowBytes; i < first / kRowBytes + static_cast<size_t>(n_rows); ++i) {
+  std::vector<size_t>& copies = readings_[warp].copies;
+  const bool checks = settings().races;
+  bool plain = true;
+  for (size_t i = rows.first; i < rows.first + rows.n; ++i) {
     Row& row = this->row(thread.block->rank(), i);
-    if (settings().races && row.copy != known) {
-      if (!knows(clock, copies_[row.copy - 1])) {
-        fail("multiplied " + at(i * kRowBytes) +
-                 ", where it has not waited for the end of a copy's phase",
-             place);
-      }
-      known = row.copy;
-    }
-    if (settings().races && row.copy == 0 && row.writes.empty()) {
+    if (row.copy != 0 && (copies.empty() || copies.back() != row.copy)) copies.push_back(row.copy);
+    if (checks && row.copy == 0 && row.writes.empty()) {
       fail("multiplied " + at(i * kRowBytes) + ", where nothing is", place);
     }
     for (const Row::Use& write : row.writes) {
-      if (settings().races && !is_there(write, clock)) {
+      plain = false;
+      if (checks && !is_there(write, clock)) {
         fail("multiplied " + at(i * kRowBytes) + ", where a thread wrote with no barrier between",
              place);
       }
     }
     if (row.products.empty()) row.products.resize(n_warps_);
     row.products[warp] = std::max(row.products[warp], product);
+  }
+  return plain;
+}
+
+// Rows that a product is about to read, some time.
+void Later::check_product(const Thread& thread, const Rows& a, const Rows& b, int32_t product,
+                          const Place& place) {
+  Reading& reading = readings_[number(thread) / kWarp];
+  if (reading.product != product || reading.changes != changes_) {
+    reading.copies.clear();
+    const bool plain = read(thread, a, product, place);
+    reading.product = read(thread, b, product, place) && plain ? product : 0;
+    reading.changes = changes_;
+  }
+  for (const size_t number : reading.copies) {
+    const Copy& copy = copies_[number - 1];
+    if (settings().races && !knows(doing(thread).clock, copy)) {
+      fail("multiplied " + at(copy.offset) +
+               ", where it has not waited for the end of a copy's phase",
+           place);
+    }
   }
 }
 

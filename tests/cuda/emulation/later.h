@@ -73,6 +73,18 @@ struct Row {
   std::vector<int32_t> products;   // the last one of every warp that reads it
 };
 
+// Rows of shared memory, [first, first + n) * kRowBytes.
+struct Rows {
+  size_t first, n;
+};
+
+// The copies that brought what a warp's last product reads; its other lanes need not look again.
+struct Reading {
+  int32_t product = 0;
+  uint64_t changes = 0;
+  std::vector<size_t> copies;
+};
+
 struct Operands;
 struct Series;
 
@@ -136,7 +148,7 @@ class Later {
   // Shared memory. Each fails where something else is not known to be over.
   void use(const Thread& thread, size_t offset, size_t bytes, Access access);
   void check_copy(const Thread& thread, const Copy& copy);
-  void check_product(const Thread& thread, size_t first, int n_rows, int32_t product,
+  void check_product(const Thread& thread, const Rows& a, const Rows& b, int32_t product,
                      const Place& place);
 
   Warpgroup& warpgroup(const Thread& thread);
@@ -151,6 +163,8 @@ class Later {
     Clock known;     // by threads that have ended
     bool over = false;
   };
+  // Whether nothing but copies wrote the rows.
+  bool read(const Thread& thread, const Rows& rows, int32_t product, const Place& place);
   bool is_there(const Row::Use& write, const Clock& clock) const;
   Row& row(int block, size_t i) { return rows_[static_cast<size_t>(block) * rows_per_block_ + i]; }
 
@@ -164,6 +178,8 @@ class Later {
   std::vector<Copy> copies_;
   std::vector<size_t> on_the_way_;  // of copies_
   std::vector<Row> rows_;
+  uint64_t changes_ = 0;           // of rows, but for who reads them
+  std::vector<Reading> readings_;  // by warp
   std::vector<Warpgroup> warpgroups_;
   std::vector<End> ends_;
 };

@@ -1,6 +1,7 @@
 #include "sums.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -25,6 +26,10 @@ float sum_halves(const float* values, int count, bool truncate) {
              sum_halves(values + count / 2, count / 2, truncate), truncate);
 }
 
+double power_of_two(int exponent) {
+  return std::bit_cast<double>(static_cast<uint64_t>(1023 + exponent) << 52);
+}
+
 // Fixed point of 24 bits below the largest magnitude; NaN and infinity go the usual way.
 float sum_aligned(float d, const float* products, int count) {
   float largest = std::fabs(d), plain = d;
@@ -33,13 +38,13 @@ float sum_aligned(float d, const float* products, int count) {
     plain += products[k];
   }
   if (!std::isfinite(plain) || !std::isfinite(largest) || largest == 0) return plain;
-  int exponent;
-  std::frexp(largest, &exponent);
-  const double scale = std::ldexp(1.0, 24 - exponent);
+  const int exponent = std::ilogb(largest) + 1;
+  const double scale = power_of_two(24 - exponent);
   const auto fixed = [&](float value) { return static_cast<int64_t>(value * scale); };  // exact
   int64_t sum = fixed(d);
   for (int k = 0; k < count; ++k) sum += fixed(products[k]);
-  return add_truncated(static_cast<float>(std::ldexp(static_cast<double>(sum), exponent - 24)), 0);
+  return add_truncated(static_cast<float>(static_cast<double>(sum) * power_of_two(exponent - 24)),
+                       0);
 }
 
 }  // namespace

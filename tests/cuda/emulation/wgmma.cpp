@@ -62,16 +62,16 @@ Series* find(Doing& self, const float* d) {
   return nullptr;
 }
 
-size_t first_row(uint64_t operand, int n_rows, const Place& place) {
+Rows rows_of(uint64_t operand, size_t n_rows, const Place& place) {
   const size_t address = (operand & kAddressField) << 4;
   if ((operand & ~kAddressField) != kBoxFields || address % kAtomBytes >= kRowBytes) {
     fail("multiplied an operand that describes no rows of a box", place);
   }
   const size_t first = address - address % kAtomBytes;
-  if (first + static_cast<size_t>(n_rows) * kRowBytes > running->block->shared_bytes()) {
+  if (first + n_rows * kRowBytes > running->block->shared_bytes()) {
     fail("multiplied what lies outside of shared memory", place);
   }
-  return first;
+  return {first / kRowBytes, n_rows};
 }
 
 // The number in row r, element k of the operand.
@@ -184,10 +184,9 @@ void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, int sum, Place pl
   Doing& self = all.doing(*running);
   Series* series = find(self, d);
   if (series == nullptr) fail("multiplied without wgmma_begin", place);
-  const size_t rows = first_row(a, kGroupRows, place), columns = first_row(b, kGroupColumns, place);
   const int32_t number = ++self.products;
-  all.check_product(*running, rows, kGroupRows, number, place);
-  all.check_product(*running, columns, kGroupColumns, number, place);
+  all.check_product(*running, rows_of(a, kGroupRows, place), rows_of(b, kGroupColumns, place),
+                    number, place);
   const bool same = series->multiplied ? is_poison(d) : std::memcmp(series->sums, d, sizeof d) == 0;
   if (!same) fail("changed sums between wgmma_begin and wgmma_wait", place);
   series->multiplied = true;
