@@ -38,7 +38,7 @@ inline void bind_device_assign(const Address& x, int64_t n_rows, int64_t dim,
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   const HalfRows targets = device_centroids(centroids, n_clusters, dim);
   int32_t* label = memory<int32_t>(labels, n_rows, "labels");
-  double* score = memory<double>(scores, n_rows, "scores");
+  double* score = memory_or_none<double>(scores, n_rows, "scores");
   Counts* count = memory_or_none<Counts>(counts, 1, "counts");
   const Metric metric = metric_of(euclidean);
   const size_t needed =
@@ -46,6 +46,19 @@ inline void bind_device_assign(const Address& x, int64_t n_rows, int64_t dim,
   void* scratch = work_memory(work, work_bytes, needed);
   on_device(device, stream, [&](cuda::Stream queue) {
     cuda::assign(rows, targets, metric, label, score, count, scratch, queue);
+  });
+}
+
+inline void bind_score_labels(const Address& x, int64_t n_rows, int64_t dim,
+                              const Address& centroids, int64_t n_clusters, bool euclidean,
+                              const Address& labels, const Address& scores, int device,
+                              uintptr_t stream) {
+  const HalfRows rows = device_rows(x, n_rows, dim, "x");
+  const HalfRows targets = device_centroids(centroids, n_clusters, dim);
+  const int32_t* label = memory<const int32_t>(labels, n_rows, "labels");
+  double* score = memory<double>(scores, n_rows, "scores");
+  on_device(device, stream, [&](cuda::Stream queue) {
+    cuda::score_labels(rows, targets, metric_of(euclidean), label, score, queue);
   });
 }
 
@@ -86,8 +99,12 @@ inline void bind_cuda_assign(py::module_& module) {
              py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
              py::arg("scores"), py::arg("counts"), py::arg("work"), py::arg("work_bytes"),
              py::kw_only(), py::arg("device"), py::arg("stream"),
-             "x, centroids float16 bits -> labels int32 [n], scores float64 [n]; adds to counts "
-             "int64 [3] (or None): rows, rescored, climbed.");
+             "x, centroids float16 bits -> labels int32 [n], scores float64 [n] (or None); adds to "
+             "counts int64 [3] (or None): rows, rescored, climbed.");
+  module.def("score_labels", &bind_score_labels, py::arg("x"), py::arg("n_rows"), py::arg("dim"),
+             py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
+             py::arg("scores"), py::kw_only(), py::arg("device"), py::arg("stream"),
+             "labels int32 [n] -> scores float64 [n] as assign gives them.");
   module.def("assign_exact_work_bytes", &bind_assign_exact_work_bytes, py::arg("x"),
              py::arg("n_rows"), py::arg("dim"), py::arg("centroids"), py::arg("element"),
              py::arg("n_clusters"), py::arg("euclidean"), py::kw_only(), py::arg("device"),

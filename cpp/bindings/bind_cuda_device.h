@@ -1,11 +1,14 @@
 #pragma once
 
+#include <climits>
 #include <exception>
 #include <sstream>
+#include <string>
 #include <vector>
 
 #include "bind_cuda_arguments.h"
 #include "driver.h"
+#include "tamis/cuda/mainloop.h"
 
 namespace tamis::bindings {
 
@@ -27,6 +30,18 @@ inline py::dict bind_device(int ordinal) {
   return out;
 }
 
+inline const char* bind_mainloop(int ordinal) {
+  return cuda::mainloop_of(ordinal) == cuda::Mainloop::mma ? "mma" : "wgmma";
+}
+
+inline void bind_use_mainloop(int ordinal, const std::string& name) {
+  if (name != "mma" && name != "wgmma") {
+    throw py::value_error("mainloop must be \"mma\" or \"wgmma\", got \"" + name + "\"");
+  }
+  within(ordinal, 0, INT_MAX, "ordinal");
+  cuda::use_mainloop(ordinal, name == "mma" ? cuda::Mainloop::mma : cuda::Mainloop::wgmma);
+}
+
 inline void bind_cuda_device(py::module_& module) {
   py::register_local_exception_translator([](std::exception_ptr error) {
     try {
@@ -43,6 +58,10 @@ inline void bind_cuda_device(py::module_& module) {
   module.def("device_count", &cuda::device_count, "How many GPUs this process sees.");
   module.def("current_device", &cuda::current_device, "The calling thread's device.");
   module.def("device", &bind_device, py::arg("ordinal"), "Facts about a device.");
+  module.def("mainloop", &bind_mainloop, py::arg("ordinal"),
+             "How a device multiplies rows by columns: \"mma\" or \"wgmma\".");
+  module.def("use_mainloop", &bind_use_mainloop, py::arg("ordinal"), py::arg("mainloop"),
+             "Chooses it, for what is planned from now on.");
   module.def(
       "synchronize",
       [](int device, uintptr_t stream) {

@@ -15,6 +15,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Library:
     return Library(build(tmp_path_factory.mktemp("emulation")))
 
 
+@pytest.fixture(scope="module", params=["mma", "wgmma"])
+def mainloop(built: Library, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The emulated device multiplies in either way."""
+    built.call("choose_mainloop", int(request.param == "wgmma"))
+    yield request.param
+    built.call("choose_mainloop", 0)
+
+
 @pytest.fixture
 def library(built: Library) -> Iterator[Library]:
     yield built

@@ -17,11 +17,24 @@ from tamis._native import cpu
 Rows = npt.NDArray[np.float16]
 METRICS = ("dot", "euclidean")
 
+pytestmark = pytest.mark.usefixtures("mainloop")
+
 
 def assign(
     library: Library, x: Rows, centroids: Rows, metric: str, *, shift: int = 0
 ) -> tuple[Any, Any, Any]:
     """One call. shift: elements by which both operands are off their alignment."""
+    labels, scores, counts = _assign(library, x, centroids, metric, shift, scored=True)
+    alone, rescored, fewer = _assign(library, x, centroids, metric, shift, scored=False)
+    assert_same_bits((alone, rescored), (labels, scores), "labels first")
+    assert fewer[0] == counts[0] and fewer[1] <= counts[1] and fewer[2] == counts[2]
+    return labels, scores, counts
+
+
+def _assign(
+    library: Library, x: Rows, centroids: Rows, metric: str, shift: int, *, scored: bool
+) -> tuple[Any, Any, Any]:
+    """Labels with their scores, or labels alone, and then the scores of these."""
     (n, d), k, euclidean = x.shape, len(centroids), int(metric == "euclidean")
     rows, targets = (_shifted(library, part, shift) for part in (x, centroids))
     size = np.zeros(1, np.int64)
@@ -29,9 +42,11 @@ def assign(
     labels, scores = library.empty(n, np.int32), library.empty(n, np.float64)
     counts = library.array(np.zeros(3, np.int64))
     library.call(
-        *("emulated_assign", rows, n, targets, k, d, euclidean, labels, scores, counts),
-        library.empty(int(size[0]), np.uint8),
+        *("emulated_assign", rows, n, targets, k, d, euclidean, labels),
+        *(scores if scored else None, counts, library.empty(int(size[0]), np.uint8)),
     )
+    if not scored:
+        library.call("emulated_score_labels", rows, n, targets, k, d, euclidean, labels, scores)
     return labels, scores, counts
 
 

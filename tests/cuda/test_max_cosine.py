@@ -17,6 +17,9 @@ from tamis.kernels import exact
 
 Int64 = npt.NDArray[np.int64]
 EARLIER, PREFIX, ALL = range(3)
+
+pytestmark = pytest.mark.usefixtures("mainloop")
+
 SHAPES: dict[str, list[int]] = {
     "nothing": [0, 0],
     "singletons": [1] * 70,

@@ -19,6 +19,12 @@ TILE = 128
 ERROR = 2.0**-14
 
 
+@pytest.fixture(scope="module", params=["of blocks", "of warps"], autouse=True)
+def sharers(built: Library, request: pytest.FixtureRequest) -> None:
+    """Who shares the rows of a list: the threads of a block, or of a warp."""
+    built.shares_by_warps = request.param == "of warps"
+
+
 def shortlist(
     library: Library, approximate: Any, exact: Any, per_split: int, error: float = ERROR
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -32,7 +38,14 @@ def shortlist(
             library.array(approximate.astype(np.float32)),
             library.array(exact),
         ),
-        *(n, k, per_split, error, library.empty((n, splits, CANDIDATES), np.int64)),
+        *(
+            n,
+            k,
+            int(library.shares_by_warps),
+            per_split,
+            error,
+            library.empty((n, splits, CANDIDATES), np.int64),
+        ),
         *(library.empty((n, splits), np.int32), labels, scored),
     )
     return labels, scored

@@ -4,17 +4,18 @@
 #include "cuda/device/dot.h"
 #include "cuda/device/exact.h"
 #include "cuda/device/launch.h"
-#include "cuda/device/mainloop.h"
 #include "cuda/device/shortlist.h"
+#include "cuda/find_candidates.h"
 #include "cuda/pack.h"
 #include "cuda/splits.h"
+#include "cuda/tensor_map.h"
 #include "tamis/cuda/kmeans.h"
 
 namespace tamis::cuda {
 namespace {
 
-constexpr int kBlocksPerSm = 2;  // of the matrix pass
-constexpr int64_t kWaves = 16;   // of blocks, for the rows at once: full ones leave no SM idle
+// Rows at once: as many as keep every SM busy for so long with groups of 256 of them.
+constexpr int64_t kWaves = 32;
 constexpr int kWarps = kBlockThreads / 32;
 
 // |c|^2 / 2 of the centroids, for euclidean; null for dot.
@@ -43,39 +44,6 @@ __global__ void __launch_bounds__(kBlockThreads) penalize(HalfRows centroids, Pe
   }
 }
 
-struct MatrixShared {
-  Stages stages;
-  Lists lists;
-};
-
-// blockIdx.x: 128 rows; blockIdx.y: a split of the columns.
-template <Metric kMetric>
-__global__ void __launch_bounds__(kBlockThreads, kBlocksPerSm)
-    find_candidates(HalfRows x, HalfRows centroids, const float* bias, float margin,
-                    int64_t columns_per_split, CandidateLists to) {
-  auto& shared = *reinterpret_cast<MatrixShared*>(shared_memory());
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kBlockRows;
-  const int64_t column = blockIdx.y * columns_per_split;
-  const RowRange rows = {x.data, x.dim, row, min(row + kBlockRows, x.n_rows)};
-  const RowRange columns = {centroids.data, centroids.dim, column,
-                            min(column + columns_per_split, centroids.n_rows)};
-  const int n_rows = static_cast<int>(rows.end - rows.begin);
-  clear(shared.lists, n_rows);
-  multiply(rows, columns, shared.stages, [&](int64_t first, Sums& sums) {
-    const int n_columns = static_cast<int>(min(columns.end - first, int64_t{kBlockColumns}));
-#pragma unroll
-    for (int c = 0; c < Sums::kColumns; ++c) {
-      const int place = Sums::column(c);
-      float offset = place < n_columns ? 0 : -INFINITY;
-      if (kMetric == Metric::euclidean && place < n_columns) offset = bias[first + place];
-#pragma unroll
-      for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fadd_rn(sums.at(r, c), offset);
-    }
-    collect(shared.lists, sums, static_cast<int32_t>(first), margin);
-  });
-  flush(shared.lists, to, row, n_rows, static_cast<int>(blockIdx.y));
-}
-
 __device__ __forceinline__ double exact_score(const HalfRows& x, const HalfRows& centroids,
                                               const double* penalty, int64_t row, int64_t column) {
   const int64_t dim = x.dim;
@@ -88,7 +56,9 @@ __device__ __forceinline__ void count(int64_t* counter, int64_t n) {
   atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(n));
 }
 
-// A warp for each row: decides among its candidates. penalty: null for dot.
+// A warp for each row: decides among its candidates. penalty: null for dot; scores: null unless
+// kScored.
+template <bool kScored>
 __global__ void __launch_bounds__(kBlockThreads, 4)
     decide(HalfRows x, HalfRows centroids, const double* penalty, float margin,
            CandidateLists lists, int32_t* labels, double* scores, Rescans rescans, Counts* counts) {
@@ -98,7 +68,7 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   int64_t n_rows = 0, n_rescored = 0, n_rescans = 0;
   for (; row < x.n_rows; row += stride) {
     int n_scored = 0;
-    const Best best = best_of(lists, row, margin, n_scored, [&](int32_t column) {
+    const Best best = best_of<kScored>(lists, row, margin, n_scored, [&](int32_t column) {
       return exact_score(x, centroids, penalty, row, column);
     });
     ++n_rows;
@@ -109,7 +79,7 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
       rescans.row[atomicAdd(rescans.count, 1ull)] = static_cast<int32_t>(row);
     } else {
       labels[row] = best.column;
-      scores[row] = best.score;
+      if constexpr (kScored) scores[row] = best.score;
     }
   }
   if (!leads || counts == nullptr || n_rows == 0) return;
@@ -118,7 +88,7 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   if (n_rescans != 0) count(&counts->climbed, n_rescans);
 }
 
-// A block for each row to rescan, against all columns.
+// A block for each row to rescan, against all columns. scores: or null.
 __global__ void __launch_bounds__(kBlockThreads, 4)
     rescan(HalfRows x, HalfRows centroids, const double* penalty, Rescans rescans, int32_t* labels,
            double* scores, Counts* counts) {
@@ -147,7 +117,7 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
         if (beats(found[w], best)) best = found[w];
       }
       labels[row] = best.column;
-      scores[row] = best.score;
+      if (scores != nullptr) scores[row] = best.score;
     }
     __syncthreads();  // before the next row overwrites what was found
   }
@@ -161,18 +131,21 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 struct Plan {
   int64_t rows_at_once = 0, columns_per_split = 0;
   int sms = 0;
+  Mainloop mainloop = Mainloop::mma;
   int32_t splits = 1;
   // Where each part begins.
   size_t rows = 0, centroids = 0, exact = 0, bias = 0, list = 0, count = 0, rescans = 0,
          rescan_count = 0, bytes = 0;
 
-  Plan(const HalfRows& x, const HalfRows& centroids, Metric metric)
-      : sms(device(current_device()).sms) {
-    const int64_t slots = static_cast<int64_t>(sms) * kBlocksPerSm;
-    rows_at_once = std::min(x.n_rows, kWaves * slots * kBlockRows);
-    const int64_t row_blocks = std::max<int64_t>(1, ceil_div(rows_at_once, kBlockRows));
-    const int64_t tiles = ceil_div(centroids.n_rows, kBlockColumns);
-    columns_per_split = tiles_per_split(row_blocks, tiles, slots) * kBlockColumns;
+  Plan(const HalfRows& x, const HalfRows& centroids, Metric metric) {
+    const int ordinal = current_device();
+    sms = device(ordinal).sms;
+    mainloop = centroids.n_rows <= kMostMappedRows ? mainloop_of(ordinal) : Mainloop::mma;
+    const Pace pace = pace_of(mainloop, sms);
+    rows_at_once = std::min(x.n_rows, kWaves * sms * kBlockRows);
+    const int64_t row_groups = std::max<int64_t>(1, ceil_div(rows_at_once, pace.rows));
+    const int64_t tiles = ceil_div(centroids.n_rows, pace.tile_columns);
+    columns_per_split = tiles_per_split(row_groups, tiles, pace.groups_at_once) * pace.tile_columns;
     splits = static_cast<int32_t>(ceil_div(centroids.n_rows, columns_per_split));
     const auto n_rows = static_cast<size_t>(rows_at_once);
     const auto n_clusters = static_cast<size_t>(centroids.n_rows);
@@ -230,21 +203,20 @@ void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t
                            Plan::at<int32_t>(work, plan.rescans)};
   // The bias and its addition are rounded by 2^-25 and 2^-24.
   const float margin = margin_of(dot_error(columns.dim) + (euclidean ? 0x1p-23 : 0));
-  const auto matrix_pass =
-      euclidean ? find_candidates<Metric::euclidean> : find_candidates<Metric::dot>;
   for (int64_t begin = 0; begin < x.n_rows; begin += plan.rows_at_once) {
     const HalfRows part = {x.data + begin * x.dim, std::min(plan.rows_at_once, x.n_rows - begin),
                            x.dim};
     const HalfRows rows = packed(part, Plan::at<void*>(work, plan.rows), stream);
     fill(rescans.count, 0, sizeof *rescans.count, stream);
-    launch(matrix_pass, Grid{ceil_div(rows.n_rows, kBlockRows), plan.splits}, kBlockThreads,
-           sizeof(MatrixShared), stream, rows, columns, penalty.bias, margin,
-           plan.columns_per_split, lists);
-    launch(decide, warps_for(rows.n_rows, plan.sms), kBlockThreads, 0, stream, rows, columns,
-           penalty.exact, margin, lists, labels + begin, scores + begin, rescans, counts);
+    find_candidates({rows, columns, penalty.bias, margin, plan.columns_per_split, lists},
+                    plan.mainloop, plan.sms, stream);
+    double* to = scores != nullptr ? scores + begin : nullptr;
+    launch(to != nullptr ? decide<true> : decide<false>, warps_for(rows.n_rows, plan.sms),
+           kBlockThreads, 0, stream, rows, columns, penalty.exact, margin, lists, labels + begin,
+           to, rescans, counts);
     launch(rescan, Grid{std::min<int64_t>(rows.n_rows, plan.sms * 8)}, kBlockThreads,
-           kWarps * sizeof(Best), stream, rows, columns, penalty.exact, rescans, labels + begin,
-           scores + begin, counts);
+           kWarps * sizeof(Best), stream, rows, columns, penalty.exact, rescans, labels + begin, to,
+           counts);
   }
 }
 

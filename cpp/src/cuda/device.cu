@@ -40,11 +40,13 @@ Device device(int ordinal) {
   return facts;
 }
 
-DeviceScope::DeviceScope(int ordinal) : before_(current_device()) {
-  if (ordinal != before_) check(cudaSetDevice(ordinal), "make a device the current one");
+DeviceScope::DeviceScope(int ordinal) : before_(current_device()), changes_(ordinal != before_) {
+  if (changes_) check(cudaSetDevice(ordinal), "make a device the current one");
 }
 
-DeviceScope::~DeviceScope() { cudaSetDevice(before_); }
+DeviceScope::~DeviceScope() {
+  if (changes_) cudaSetDevice(before_);  // and no context where nobody had one
+}
 
 void synchronize(Stream stream) {
   check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream.handle)), "finish the work");

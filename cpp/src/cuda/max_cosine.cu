@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -6,12 +7,13 @@
 #include "cuda/device/collect.h"
 #include "cuda/device/exact.h"
 #include "cuda/device/launch.h"
-#include "cuda/device/mainloop.h"
 #include "cuda/device/search.h"
 #include "cuda/device/shortlist.h"
 #include "cuda/device/sight.h"
+#include "cuda/look.h"
 #include "cuda/pack.h"
 #include "cuda/plan.h"
+#include "cuda/tensor_map.h"
 #include "tamis/cuda/canonical.h"
 #include "tamis/cuda/max_cosine.h"
 
@@ -57,83 +59,6 @@ __global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
   if (!leads || search.counts == nullptr) return;
   count(&search.counts->rows, n_rows);
   count(&search.counts->rescored, n_scored);
-}
-
-struct SearchShared {
-  Stages stages;
-  Lists lists;
-  int32_t seen[kBlockRows];  // columns that a row sees, 0 where it needs no look
-  int32_t most;              // of them
-};
-
-// Overwrites the sums of a tile by x.y / |y|, -inf where the row does not see the column. |x| is
-// the same for all of a row's columns. first: the tile's first column, of the segment.
-template <bool kSecond>
-__device__ __forceinline__ void score(const Search& search, const RowBlock& block,
-                                      const SearchShared& shared, const uint8_t* spare,
-                                      int32_t first, Sums& sums) {
-  // The column of row 0's own number; none that there is where rows see their own.
-  const int32_t own = search.sight.but_self
-                          ? static_cast<int32_t>(block.row_begin - block.column_begin)
-                          : INT32_MIN / 2;
-#pragma unroll
-  for (int c = 0; c < Sums::kColumns; ++c) {
-    const int32_t column = first + Sums::column(c);
-    const int64_t number = block.column_begin + column;
-    bool wanted = column < shared.most;
-    const float inverse = wanted ? search.inverse[number] : 0;
-    if constexpr (kSecond) wanted = wanted && spare[number] == 0;
-#pragma unroll
-    for (int r = 0; r < Sums::kRows; ++r) {
-      const int row = Sums::row(r);
-      const bool sees = wanted && column < shared.seen[row] && column != own + row;
-      sums.at(r, c) = sees ? __fmul_rn(sums.at(r, c), inverse) : -INFINITY;
-    }
-  }
-}
-
-// A block for each unit. The first look takes the rows of a block, the second those only that had
-// too many candidates, by finer sums, which take more registers. spare: [columns.n_rows], not 0
-// where a column is not worth a look.
-template <bool kSecond>
-__global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
-    look(Search search, float margin, const uint8_t* spare) {
-  auto& shared = *reinterpret_cast<SearchShared*>(shared_memory());
-  const Unit unit = search.units[blockIdx.x];
-  const RowBlock block = search.blocks[unit.block];
-  if (kSecond && search.again[block.segment] == 0) return;
-  const int place = static_cast<int>(threadIdx.x);
-  int32_t seen = 0;
-  if (place < block.n_rows) {
-    const int64_t row = block.row_begin + place;
-    if (!kSecond || search.index[row] == kRescan) {
-      seen = static_cast<int32_t>(
-          columns_seen(search.sight, row, block.segment_row_begin, block.n_columns));
-    }
-  }
-  if (kSecond && __syncthreads_or(seen != 0) == 0) return;
-  clear(shared.lists, block.n_rows);
-  if (place == 0) shared.most = 0;
-  __syncthreads();
-  if (place < kBlockRows) {
-    shared.seen[place] = seen;
-    atomicMax(&shared.most, seen);
-  }
-  __syncthreads();
-  const int64_t begin = int64_t{unit.tile_begin} * kBlockColumns;
-  const int64_t end = max(begin, min(int64_t{unit.tile_end} * kBlockColumns, int64_t{shared.most}));
-  const RowRange rows = {search.x.data, search.x.dim, block.row_begin,
-                         block.row_begin + block.n_rows};
-  const RowRange columns = {search.columns.data, search.columns.dim, block.column_begin + begin,
-                            block.column_begin + end};
-  multiply<kSecond>(rows, columns, shared.stages, [&](int64_t column, Sums& sums) {
-    const auto first = static_cast<int32_t>(column - block.column_begin);
-    score<kSecond>(search, block, shared, spare, first, sums);
-    collect(shared.lists, sums, first, margin);
-  });
-  const CandidateLists lists = {search.lists.list + block.first_list * kCandidates,
-                                search.lists.count + block.first_list, block.n_parts};
-  flush(shared.lists, lists, 0, block.n_rows, unit.part);
 }
 
 // A block for each block of rows, a warp for each row: decides among the candidates of a look. What
@@ -237,6 +162,7 @@ struct MaxCosine::Comparison {
   Sight sight;
   int64_t dim;
   int sms;
+  Mainloop mainloop;
   Plan plan;
 
   int64_t n_rows() const { return offsets.back(); }
@@ -300,19 +226,18 @@ void norms_of(const HalfRows& rows, double* norm, float* inverse, Stream stream)
 float margin_for(double error) { return margin_of(error * (1 + 0x1p-8) + 3 * 0x1p-24); }
 
 // Rows that see many columns.
-void search_blocks(const Search& search, const Plan& plan, const Buffers& to, int sms,
-                   Stream stream) {
-  const Grid units{size_of(plan.units)}, blocks{size_of(plan.blocks)};
+void search_blocks(const Search& search, Mainloop mainloop, const Plan& plan, const Buffers& to,
+                   int sms, Stream stream) {
+  const Grid blocks{size_of(plan.blocks)};
   const int64_t dim = search.x.dim;
   const float margin = margin_for(dot_error(dim)), fine = margin_for(fine_dot_error(dim));
-  const uint8_t* none = nullptr;
   fill(to.again, 0, static_cast<size_t>(search.n_segments + 1) * sizeof *to.again, stream);
   fill(to.rescans.count, 0, sizeof *to.rescans.count, stream);
-  launch(look<false>, units, kBlockThreads, sizeof(SearchShared), stream, search, margin, none);
+  first_look(search, mainloop, size_of(plan.units), margin, sms, stream);
   launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.rescans);
   mark_spare(search.columns, search.column_offsets, search.n_segments, to.again, to.spare,
              to.spare_work, stream);
-  launch(look<true>, units, kBlockThreads, sizeof(SearchShared), stream, search, fine, to.spare);
+  second_look(search, size_of(plan.units), fine, to.spare, stream);
   launch(decide<true>, blocks, kBlockThreads, 0, stream, search, fine, to.rescans);
   launch(rescan, Grid{int64_t{kExactBlocksPerSm} * sms}, kBlockThreads, kWarps * sizeof(Best),
          stream, search, to.rescans, to.spare);
@@ -325,14 +250,19 @@ MaxCosine::MaxCosine(const Segments& segments, const Segments* other_segments, c
   if (other_segments && sight.but_self) {
     throw Error("max_cosine: a row of one set has no number in another that it could pass over");
   }
-  PlanSizes sizes{kBlockRows, kBlockColumns};
+  const int64_t n_rows = segments.offsets[segments.n_segments];
+  const int64_t n_columns =
+      other_segments ? other_segments->offsets[other_segments->n_segments] : n_rows;
+  const bool mapped = std::max(n_rows, n_columns) <= kMostMappedRows;
+  const Mainloop mainloop = mapped ? mainloop_of(device.ordinal) : Mainloop::mma;
+  PlanSizes sizes{kBlockRows, tile_columns(mainloop)};
   sizes.sms = device.sms;
   const auto copied = [](const Segments& from) {
     return std::vector<int64_t>(from.offsets, from.offsets + from.n_segments + 1);
   };
   comparison_ = std::make_unique<const Comparison>(Comparison{
       copied(segments), other_segments ? copied(*other_segments) : std::vector<int64_t>(),
-      Sight{sight.kind, nullptr, sight.but_self}, dim, device.sms,
+      Sight{sight.kind, nullptr, sight.but_self}, dim, device.sms, mainloop,
       make_plan(segments, other_segments, sight, sizes)});
 }
 
@@ -378,9 +308,10 @@ void MaxCosine::run(const HalfRows& x, const HalfRows* other, const int64_t* lim
   search.cosine = cosine;
   search.index = index;
   search.again = to.again;
+  search.tile_columns = tile_columns(c.mainloop);
   search.counts = counts;
   launch(compare_directly, Grid{size_of(c.plan.stretches)}, kBlockThreads, 0, stream, search);
-  if (!c.plan.blocks.empty()) search_blocks(search, c.plan, to, c.sms, stream);
+  if (!c.plan.blocks.empty()) search_blocks(search, c.mainloop, c.plan, to, c.sms, stream);
 }
 
 }  // namespace tamis::cuda

@@ -1,7 +1,7 @@
 #include <algorithm>
 
+#include "cuda/device/dot.h"
 #include "cuda/device/exact.h"
-#include "cuda/device/half.h"
 #include "cuda/device/launch.h"
 #include "tamis/cuda/max_cosine.h"
 
@@ -10,17 +10,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-
-// One warp; rows of any address and width.
-__device__ __forceinline__ double any_dot(const uint16_t* x, const uint16_t* y, int64_t dim) {
-  double sum = 0;
-  for (int64_t i = threadIdx.x % 32; i < dim; i += 32) {
-    sum = add(sum, multiply(half_to_double(x[i]), half_to_double(y[i])));
-  }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-  return sum;
-}
 
 // A warp for each pair.
 __global__ void __launch_bounds__(kThreads)
@@ -31,9 +20,9 @@ __global__ void __launch_bounds__(kThreads)
   for (; pair < n_pairs; pair += stride) {
     const uint16_t* left = x.data + i[pair] * x.dim;
     const uint16_t* right = y.data + j[pair] * y.dim;
-    const double left_norm = square_root(any_dot(left, left, x.dim));
-    const double right_norm = square_root(any_dot(right, right, x.dim));
-    const double dot = any_dot(left, right, x.dim);
+    const double left_norm = square_root(warp_dot_of_any(left, left, x.dim));
+    const double right_norm = square_root(warp_dot_of_any(right, right, x.dim));
+    const double dot = warp_dot_of_any(left, right, x.dim);
     if (threadIdx.x % 32 == 0) cosine[pair] = divide(dot, multiply(left_norm, right_norm));
   }
 }

@@ -3,6 +3,7 @@
 #include "cuda/device/launch.h"
 #include "cuda/device/mainloop.h"
 #include "cuda/device/shortlist.h"
+#include "cuda/device/warpgroup_mainloop.h"
 #include "cuda/pack.h"
 #include "cuda/splits.h"
 #include "exports.h"
@@ -38,16 +39,18 @@ struct Given {
   int64_t n_rows, n_columns;
 };
 
+// kTile: columns at once, a tile of the mainloop that has such sums.
+template <class Sums, int kTile>
 __global__ void collect_given(Given given, int64_t columns_per_split, float margin,
                               CandidateLists to) {
   auto& lists = *reinterpret_cast<Lists*>(shared_memory());
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kBlockRows;
   const int n_rows = static_cast<int>(min(given.n_rows - begin, int64_t{kBlockRows}));
-  clear(lists, n_rows);
+  clear<typename Sums::Sharers>(lists, n_rows);
   const int64_t first = blockIdx.y * columns_per_split;
   const int64_t last = min(first + columns_per_split, given.n_columns);
-  for (int64_t tile = first; tile < last; tile += kBlockColumns) {
-    __syncthreads();
+  for (int64_t tile = first; tile < last; tile += kTile) {
+    Sums::Sharers::sync();
     Sums scores;
     for (int r = 0; r < Sums::kRows; ++r) {
       for (int c = 0; c < Sums::kColumns; ++c) {
@@ -59,7 +62,7 @@ __global__ void collect_given(Given given, int64_t columns_per_split, float marg
     }
     collect(lists, scores, static_cast<int32_t>(tile), margin);
   }
-  flush(lists, to, begin, n_rows, static_cast<int>(blockIdx.y));
+  flush<typename Sums::Sharers>(lists, to, begin, n_rows, static_cast<int>(blockIdx.y));
 }
 
 __global__ void decide_given(Given given, float margin, CandidateLists lists, int32_t* labels,
@@ -140,10 +143,11 @@ TAMIS_EXPORT const char* emulated_tiles_per_split(int64_t row_blocks, int64_t co
   return guarded([&] { *tiles = tiles_per_split(row_blocks, column_tiles, slots); });
 }
 
-// columns_per_split: a multiple of 128. list: int64 [n_rows x splits x kCandidates]; count: int32
-// [n_rows x splits]; labels, scored: int32 [n_rows]
+// warps: not 0 where warps share rows, 0 where blocks do; columns_per_split: a multiple of 128.
+// list: int64 [n_rows x splits x kCandidates]; count: int32 [n_rows x splits]; labels, scored:
+// int32 [n_rows]
 TAMIS_EXPORT const char* emulated_shortlist(const float* approximate, const double* exact,
-                                            int64_t n_rows, int64_t n_columns,
+                                            int64_t n_rows, int64_t n_columns, int64_t warps,
                                             int64_t columns_per_split, double error, void* list,
                                             int32_t* count, int32_t* labels, int32_t* scored) {
   return guarded([&] {
@@ -152,7 +156,9 @@ TAMIS_EXPORT const char* emulated_shortlist(const float* approximate, const doub
     const CandidateLists lists = {static_cast<Candidate*>(list), count,
                                   static_cast<int32_t>(splits)};
     const float margin = margin_of(error);
-    launch(collect_given, Grid{(n_rows + kBlockRows - 1) / kBlockRows, splits}, kBlockThreads,
+    const auto collect_all = warps != 0 ? collect_given<WarpgroupSums, kTileColumns>
+                                        : collect_given<Sums, kBlockColumns>;
+    launch(collect_all, Grid{(n_rows + kBlockRows - 1) / kBlockRows, splits}, kBlockThreads,
            sizeof(Lists), Stream{}, given, columns_per_split, margin, lists);
     launch(decide_given, Grid{n_rows}, 32, 0, Stream{}, given, margin, lists, labels, scored);
   });
@@ -175,6 +181,16 @@ TAMIS_EXPORT const char* emulated_assign(const uint16_t* x, int64_t n_rows,
   return guarded([&] {
     assign({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), labels, scores,
            counts, work, {});
+  });
+}
+
+TAMIS_EXPORT const char* emulated_score_labels(const uint16_t* x, int64_t n_rows,
+                                               const uint16_t* centroids, int64_t n_clusters,
+                                               int64_t dim, int64_t euclidean,
+                                               const int32_t* labels, double* scores) {
+  return guarded([&] {
+    score_labels({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), labels,
+                 scores, {});
   });
 }
 

@@ -46,6 +46,7 @@ class DeviceScope {
 
  private:
   int before_;
+  bool changes_;
 };
 
 // Waits until all work on the stream is done; throws Error where any of it failed.

@@ -1,5 +1,6 @@
 // The shortlist of a block: collects the candidates of its 128 rows from tile after tile, in shared
-// memory, and hands them on in device memory. The rules are those of shortlist.h.
+// memory, and hands them on in device memory. The rules are those of shortlist.h. Which threads
+// share which rows, and how they wait for each other, is said by the sums: Sums::Sharers.
 #pragma once
 
 #include "cuda/device/launch.h"
@@ -28,17 +29,32 @@ struct CandidateLists {
   int32_t splits = 1;
 };
 
-// All threads. Rows from n_rows on take no candidates.
+namespace collecting {
+
+// Calls act(row) for the sharers' rows, each by one of them.
+template <class Sharers, class Act>
+__device__ __forceinline__ void for_rows(Act&& act) {
+  const int end = Sharers::first_row() + Sharers::kRows;
+  for (int row = Sharers::first_row() + Sharers::thread(); row < end; row += Sharers::kThreads) {
+    act(row);
+  }
+}
+
+}  // namespace collecting
+
+// All sharers. Rows from n_rows on take no candidates.
+template <class Sharers>
 __device__ __forceinline__ void clear(Lists& lists, int n_rows) {
-  for (int row = static_cast<int>(threadIdx.x); row < kBlockRows; row += kBlockThreads) {
+  collecting::for_rows<Sharers>([&](int row) {
     lists.best[row] = row < n_rows ? kLowestKey : kHighestKey;
     lists.count[row] = 0;
-  }
+  });
 }
 
 namespace collecting {
 
 // Which of this thread's rows have scores above their thresholds: bit r.
+template <class Sums>
 __device__ __forceinline__ unsigned rows_above(const Lists& lists, const Sums& scores,
                                                float margin) {
   unsigned found = 0;
@@ -54,6 +70,7 @@ __device__ __forceinline__ unsigned rows_above(const Lists& lists, const Sums& s
 }
 
 // rows: bit r as above.
+template <class Sums>
 __device__ __forceinline__ void raise_bests(Lists& lists, const Sums& scores, unsigned rows) {
 #pragma unroll
   for (int r = 0; r < Sums::kRows; ++r) {
@@ -67,8 +84,9 @@ __device__ __forceinline__ void raise_bests(Lists& lists, const Sums& scores, un
 
 // Drops what fell below the risen thresholds, and closes the rows that have too many candidates
 // all the same.
+template <class Sharers>
 __device__ __forceinline__ void make_room(Lists& lists, float margin) {
-  for (int row = static_cast<int>(threadIdx.x); row < kBlockRows; row += kBlockThreads) {
+  for_rows<Sharers>([&](int row) {
     if (lists.count[row] > kCandidates) {
       lists.best[row] = kHighestKey;
     } else {
@@ -76,10 +94,11 @@ __device__ __forceinline__ void make_room(Lists& lists, float margin) {
       lists.count[row] = compact(&lists.score[0][row], &lists.column[0][row], kBlockRows,
                                  lists.count[row], threshold);
     }
-  }
+  });
 }
 
 // Appends the scores above the thresholds; what finds no room is counted.
+template <class Sums>
 __device__ __forceinline__ void append(Lists& lists, const Sums& scores, int32_t column,
                                        float margin, unsigned rows) {
 #pragma unroll
@@ -100,28 +119,33 @@ __device__ __forceinline__ void append(Lists& lists, const Sums& scores, int32_t
 
 }  // namespace collecting
 
-// All threads, with the scores of one tile: approximate, -inf where a row does not see a column or
+// All sharers, with the scores of one tile: approximate, -inf where a row does not see a column or
 // where there is none. column: the number of the tile's first. A barrier comes before the next
 // call.
 //
 // First the thresholds rise to what this tile asks for, then the lists shrink to it, and only then
 // they grow: a list that is overfull holds more than kCandidates near-ties.
+template <class Sums>
 __device__ __forceinline__ void collect(Lists& lists, const Sums& scores, int32_t column,
                                         float margin) {
+  using Sharers = typename Sums::Sharers;
   const unsigned found = collecting::rows_above(lists, scores, margin);
-  if (__syncthreads_or(found != 0) == 0) return;
+  if (!Sharers::any(found != 0)) return;
   collecting::raise_bests(lists, scores, found);
-  __syncthreads();
-  collecting::make_room(lists, margin);
-  __syncthreads();
+  Sharers::sync();
+  collecting::make_room<Sharers>(lists, margin);
+  Sharers::sync();
   collecting::append(lists, scores, column, margin, found);
 }
 
-// All threads, after the last tile. split: which of lists.splits this block searched.
+// All sharers, after the last tile. n_rows: of the block; split: which of to.splits it searched.
+template <class Sharers>
 __device__ __forceinline__ void flush(const Lists& lists, const CandidateLists& to,
                                       int64_t row_begin, int n_rows, int split) {
-  __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < n_rows * kCandidates; i += kBlockThreads) {
+  Sharers::sync();
+  const int begin = Sharers::first_row(), end = min(begin + Sharers::kRows, n_rows);
+  for (int i = begin * kCandidates + Sharers::thread(); i < end * kCandidates;
+       i += Sharers::kThreads) {
     const int row = i / kCandidates, place = i % kCandidates;
     const int count = lists.count[row];
     const int64_t target = (row_begin + row) * to.splits + split;
@@ -134,8 +158,9 @@ __device__ __forceinline__ void flush(const Lists& lists, const CandidateLists& 
 
 // One warp, all lanes with the same row: merges the splits and decides by score(column), a float64
 // that all lanes compute together. column is kRescan where a split had too many candidates and
-// kNoColumn where the row saw nothing. n_scored: counts the calls.
-template <class Score>
+// kNoColumn where the row saw nothing. n_scored: counts the calls; unless kScored, none is made
+// where one candidate is left, and the best has no score then.
+template <bool kScored = true, class Score>
 __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row, float margin,
                                         int& n_scored, Score&& score) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -156,16 +181,32 @@ __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row
   }
   key = __reduce_max_sync(0xffffffffu, key);
   const float threshold = threshold_of(key, margin);
-  for (int base = 0; base < n_places; base += 32) {
+  // The candidate of this lane among the places from base on; kNoColumn where it has none.
+  const auto candidate = [&](int base) {
     const int place = base + lane;
-    Candidate mine = {0, kNoColumn};
-    bool near = false;
-    if (place < n_places && place % kCandidates < lists.count[first + place / kCandidates]) {
-      mine = lists.list[first * kCandidates + place];
-      near = mine.score > threshold;
+    if (place >= n_places || place % kCandidates >= lists.count[first + place / kCandidates]) {
+      return kNoColumn;
     }
-    for (unsigned left = __ballot_sync(0xffffffffu, near); left != 0; left &= left - 1) {
-      const int32_t column = __shfl_sync(0xffffffffu, mine.column, __ffs(left) - 1);
+    const Candidate found = lists.list[first * kCandidates + place];
+    return found.score > threshold ? found.column : kNoColumn;
+  };
+  if constexpr (!kScored) {
+    int n_near = 0;
+    int32_t last = kNoColumn;
+    for (int base = 0; base < n_places; base += 32) {
+      const int32_t mine = candidate(base);
+      n_near += __popc(__ballot_sync(0xffffffffu, mine != kNoColumn));
+      last = max(last, mine);
+    }
+    best.column = __reduce_max_sync(0xffffffffu, last);
+    if (n_near <= 1) return best;
+    best.column = kNoColumn;
+  }
+  for (int base = 0; base < n_places; base += 32) {
+    const int32_t mine = candidate(base);
+    for (unsigned left = __ballot_sync(0xffffffffu, mine != kNoColumn); left != 0;
+         left &= left - 1) {
+      const int32_t column = __shfl_sync(0xffffffffu, mine, __ffs(left) - 1);
       const Best next = {score(column), column};
       ++n_scored;
       if (beats(next, best)) best = next;

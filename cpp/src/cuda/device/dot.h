@@ -1,6 +1,7 @@
 // Dot products of two float16 rows by one warp: the exact one, and a quick look before it.
 #pragma once
 
+#include "cuda/device/exact.h"
 #include "cuda/device/half.h"
 #include "cuda/device/launch.h"
 
@@ -35,12 +36,25 @@ __device__ __forceinline__ Sum warp_sum(const uint16_t* x, const uint16_t* y, in
 
 }  // namespace dots
 
-// All lanes call these and get the same value. x, y: [dim], 16-byte aligned, dim a multiple of 8.
+// All lanes call these and get the same value. x, y: [dim], 16-byte aligned, dim a multiple of 8,
+// but where it says otherwise.
 
 // Exact: a product is a multiple of 2^-48, and sums of rows of about unit norm never round in
 // float64; any order gives the same bits.
 __device__ __forceinline__ double warp_dot(const uint16_t* x, const uint16_t* y, int64_t dim) {
   return dots::warp_sum<double>(x, y, dim);
+}
+
+// Exact, for rows of any address and width.
+__device__ __forceinline__ double warp_dot_of_any(const uint16_t* x, const uint16_t* y,
+                                                  int64_t dim) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x % 32; i < dim; i += 32) {
+    sum = add(sum, multiply(half_to_double(x[i]), half_to_double(y[i])));
+  }
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+  return sum;
 }
 
 // In float32, within quick_dot_error (shortlist.h), at a fraction of the cost.

@@ -53,9 +53,21 @@ struct Stages {
   uint16_t columns[mainloop::kStages][kBlockColumns * mainloop::kSlice];
 };
 
+// The threads that share the rows of a tile, 128 of them: all of the block.
+struct BlockSharers {
+  static constexpr int kThreads = kBlockThreads, kRows = kBlockRows;
+
+  static __device__ __forceinline__ int thread() { return static_cast<int>(threadIdx.x); }
+  static __device__ __forceinline__ int first_row() { return 0; }
+  static __device__ __forceinline__ void sync() { __syncthreads(); }
+  // A barrier, too.
+  static __device__ __forceinline__ bool any(bool mine) { return __syncthreads_or(mine) != 0; }
+};
+
 // One thread's part of a tile: 8 rows by 8 columns, at (row(r), column(c)). r and c must be
 // constants once loops are unrolled: the sums are registers.
 struct Sums {
+  using Sharers = BlockSharers;
   static constexpr int kRows = 8, kColumns = 8;
 
   float part[4][4][4];  // [16 rows][8 columns][as mma_m16n8k16 has them]

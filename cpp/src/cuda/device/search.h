@@ -28,6 +28,7 @@ struct Search {
   const RowBlock* blocks = nullptr;
   const Unit* units = nullptr;
   const DirectStretch* stretches = nullptr;
+  int tile_columns = 0;  // of units
   CandidateLists lists;  // without splits: these are a block's
   double* cosine = nullptr;
   int64_t* index = nullptr;  // kRescan where a row needs another look

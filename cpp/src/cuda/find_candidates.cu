@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/device/collect.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/mainloop.h"
+#include "cuda/device/warpgroup_mainloop.h"
+#include "cuda/find_candidates.h"
+#include "cuda/tensor_map.h"
+
+namespace tamis::cuda {
+namespace {
+
+constexpr int kBlocksPerSm = 2;  // of mma
+constexpr int kCluster = 2;      // of wgmma: blocks that share columns
+
+// Sums become scores, -inf where there is no column. first: the tile's first column.
+template <bool kBias, class Sums>
+__device__ __forceinline__ void score(int64_t first, int64_t end, const float* bias, Sums& sums) {
+  const auto n_columns = static_cast<int>(min(end - first, int64_t{0x7fff}));
+  if (!kBias && n_columns > Sums::column(Sums::kColumns - 1)) return;  // scores as they are
+#pragma unroll
+  for (int c = 0; c < Sums::kColumns; ++c) {
+    const int place = Sums::column(c);
+    float offset = place < n_columns ? 0 : -INFINITY;
+    if (kBias && place < n_columns) offset = bias[first + place];
+#pragma unroll
+    for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fadd_rn(sums.at(r, c), offset);
+  }
+}
+
+struct MatrixShared {
+  Stages stages;
+  Lists lists;
+};
+
+// blockIdx.x: 128 rows; blockIdx.y: a split of the columns.
+template <bool kBias>
+__global__ void __launch_bounds__(kBlockThreads, kBlocksPerSm) find_by_mma(Find find) {
+  auto& shared = *reinterpret_cast<MatrixShared*>(shared_memory());
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kBlockRows;
+  const int64_t column = blockIdx.y * find.columns_per_split;
+  const RowRange rows = {find.x.data, find.x.dim, row, min(row + kBlockRows, find.x.n_rows)};
+  const RowRange columns = {find.columns.data, find.columns.dim, column,
+                            min(column + find.columns_per_split, find.columns.n_rows)};
+  const int n_rows = static_cast<int>(rows.end - rows.begin);
+  clear<BlockSharers>(shared.lists, n_rows);
+  multiply(rows, columns, shared.stages, [&](int64_t first, Sums& sums) {
+    score<kBias>(first, columns.end, find.bias, sums);
+    collect(shared.lists, sums, static_cast<int32_t>(first), find.margin);
+  });
+  flush<BlockSharers>(shared.lists, find.to, row, n_rows, static_cast<int>(blockIdx.y));
+}
+
+// What the warpgroup mainloop does. A walk: a split of the columns, for 128 rows of every block of
+// a cluster; clusters next to each other take the same columns.
+template <bool kBias>
+struct FindJob {
+  const Find& find;
+  int row_groups;
+  Lists& lists;
+
+  __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x) / kCluster; }
+  __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x) / kCluster; }
+  __device__ __forceinline__ int end() const { return row_groups * find.to.splits; }
+
+  __device__ __forceinline__ Walk walk(int i) const {
+    const int64_t column = split(i) * find.columns_per_split;
+    const int64_t n_columns = min(find.columns_per_split, find.columns.n_rows - column);
+    return {row(i), static_cast<int32_t>(column),
+            static_cast<int32_t>(n_columns + kTileColumns - 1) / kTileColumns};
+  }
+  __device__ __forceinline__ void begin(int i) { clear<WarpSharers>(lists, n_rows(i)); }
+  __device__ __forceinline__ void collect(int32_t column, WarpgroupSums& sums) {
+    score<kBias>(column, find.columns.n_rows, find.bias, sums);
+    cuda::collect(lists, sums, column, find.margin);
+  }
+  __device__ __forceinline__ void finish(int i) {
+    flush<WarpSharers>(lists, find.to, row(i), n_rows(i), split(i));
+  }
+
+ private:
+  __device__ __forceinline__ int split(int i) const { return i / row_groups; }
+  __device__ __forceinline__ int32_t row(int i) const {
+    const int block = static_cast<int>(blockIdx.x) % kCluster;
+    return (i % row_groups * kCluster + block) * kBlockRows;
+  }
+  __device__ __forceinline__ int n_rows(int i) const {
+    return static_cast<int>(max(int64_t{0}, min(find.x.n_rows - row(i), int64_t{kBlockRows})));
+  }
+};
+
+struct WalkShared {
+  Ring ring;
+  Lists lists;
+};
+
+template <bool kBias>
+__global__ void __launch_bounds__(kWalkerThreads, 1)
+    find_by_wgmma(const __grid_constant__ TensorMap rows, const __grid_constant__ TensorMap columns,
+                  Find find, int row_groups) {
+  if constexpr (kHasWarpgroups) {
+    auto& shared = *reinterpret_cast<WalkShared*>(shared_memory());
+    FindJob<kBias> job{find, row_groups, shared.lists};
+    multiply<kCluster>(rows, columns, find.x.dim, shared.ring, job);
+  } else {
+    __trap();  // use_mainloop refuses
+  }
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+Pace pace_of(Mainloop mainloop, int sms) {
+  if (mainloop == Mainloop::mma) {
+    return {kBlockRows, kBlockColumns, int64_t{kBlocksPerSm} * sms};
+  }
+  return {kCluster * kBlockRows, kTileColumns, std::max(1, sms / kCluster)};
+}
+
+void find_candidates(const Find& find, Mainloop mainloop, int sms, Stream stream) {
+  const Pace pace = pace_of(mainloop, sms);
+  const int64_t row_groups = ceil_div(find.x.n_rows, pace.rows);
+  if (mainloop == Mainloop::mma) {
+    launch(find.bias != nullptr ? find_by_mma<true> : find_by_mma<false>,
+           Grid{row_groups, find.to.splits}, kBlockThreads, sizeof(MatrixShared), stream, find);
+    return;
+  }
+  const int64_t n_clusters = std::min(row_groups * find.to.splits, pace.groups_at_once);
+  launch_clusters(find.bias != nullptr ? find_by_wgmma<true> : find_by_wgmma<false>, n_clusters,
+                  kCluster, kWalkerThreads, sizeof(WalkShared), stream,
+                  map_rows(find.x, kBlockRows), map_rows(find.columns, kTileColumns / kCluster),
+                  find, static_cast<int>(row_groups));
+}
+
+}  // namespace tamis::cuda

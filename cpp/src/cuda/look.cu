@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/device/collect.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/mainloop.h"
+#include "cuda/device/sight.h"
+#include "cuda/device/warpgroup_mainloop.h"
+#include "cuda/look.h"
+#include "cuda/tensor_map.h"
+
+namespace tamis::cuda {
+namespace {
+
+// The columns of a block's segment.
+struct Columns {
+  const float* inverse;  // of the first
+  int32_t most;          // so many are seen by any row
+  int32_t own;           // the number of row 0, far below 0 where rows see their own
+};
+
+__device__ __forceinline__ Columns columns_of(const Search& search, const RowBlock& block,
+                                              int32_t most) {
+  const int64_t own = block.row_begin - block.column_begin;
+  return {search.inverse + block.column_begin, most,
+          search.sight.but_self ? static_cast<int32_t>(own) : INT32_MIN / 2};
+}
+
+// Overwrites the sums of a tile by x.y / |y|, -inf where the row does not see the column. |x| is
+// the same for all of a row's columns. first: the tile's first column; seen(row): how many the row
+// sees; spare: of the first column, not 0 for those that are not worth a look.
+template <bool kSecond, class Sums, class Seen>
+__device__ __forceinline__ void score(const Columns& columns, const Seen& seen,
+                                      const uint8_t* spare, int32_t first, Sums& sums) {
+#pragma unroll
+  for (int c = 0; c < Sums::kColumns; ++c) {
+    const float inverse = columns.inverse[min(first + Sums::column(c), columns.most - 1)];
+#pragma unroll
+    for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fmul_rn(sums.at(r, c), inverse);
+  }
+  // Most tiles are seen whole.
+  const int32_t last = first + Sums::column(Sums::kColumns - 1);
+  bool whole = !kSecond;
+#pragma unroll
+  for (int r = 0; r < Sums::kRows; ++r) {
+    const int32_t own = columns.own + Sums::row(r);
+    whole = whole && last < seen(r) && (own < first || own > last);
+  }
+  if (whole) return;
+#pragma unroll
+  for (int c = 0; c < Sums::kColumns; ++c) {
+    const int32_t column = first + Sums::column(c);
+    bool wanted = true;
+    if constexpr (kSecond) wanted = spare[min(column, columns.most - 1)] == 0;
+#pragma unroll
+    for (int r = 0; r < Sums::kRows; ++r) {
+      const bool sees = wanted && column < seen(r) && column != columns.own + Sums::row(r);
+      if (!sees) sums.at(r, c) = -INFINITY;
+    }
+  }
+}
+
+// The lists of a unit's block.
+__device__ __forceinline__ CandidateLists lists_of(const Search& search, const RowBlock& block) {
+  return {search.lists.list + block.first_list * kCandidates, search.lists.count + block.first_list,
+          block.n_parts};
+}
+
+struct LookShared {
+  Stages stages;
+  Lists lists;
+  int32_t seen[kBlockRows];  // columns that a row sees, 0 where it needs no look
+  int32_t most;              // of them
+};
+
+// A block for each unit. The second look's finer sums take more registers.
+template <bool kSecond>
+__global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
+    look_by_mma(Search search, float margin, const uint8_t* spare) {
+  auto& shared = *reinterpret_cast<LookShared*>(shared_memory());
+  const Unit unit = search.units[blockIdx.x];
+  const RowBlock block = search.blocks[unit.block];
+  if (kSecond && search.again[block.segment] == 0) return;
+  const int place = static_cast<int>(threadIdx.x);
+  int32_t seen = 0;
+  if (place < block.n_rows) {
+    const int64_t row = block.row_begin + place;
+    if (!kSecond || search.index[row] == kRescan) {
+      seen = static_cast<int32_t>(
+          columns_seen(search.sight, row, block.segment_row_begin, block.n_columns));
+    }
+  }
+  if (kSecond && __syncthreads_or(seen != 0) == 0) return;
+  clear<BlockSharers>(shared.lists, block.n_rows);
+  if (place == 0) shared.most = 0;
+  __syncthreads();
+  if (place < kBlockRows) {
+    shared.seen[place] = seen;
+    atomicMax(&shared.most, seen);
+  }
+  __syncthreads();
+  const int64_t begin = int64_t{unit.tile_begin} * search.tile_columns;
+  const int64_t end =
+      max(begin, min(int64_t{unit.tile_end} * search.tile_columns, int64_t{shared.most}));
+  const RowRange rows = {search.x.data, search.x.dim, block.row_begin,
+                         block.row_begin + block.n_rows};
+  const RowRange range = {search.columns.data, search.columns.dim, block.column_begin + begin,
+                          block.column_begin + end};
+  const Columns columns = columns_of(search, block, shared.most);
+  const uint8_t* spare_columns = kSecond ? spare + block.column_begin : nullptr;
+  multiply<kSecond>(rows, range, shared.stages, [&](int64_t column, Sums& sums) {
+    const auto first = static_cast<int32_t>(column - block.column_begin);
+    const auto seen_by = [&](int r) { return shared.seen[Sums::row(r)]; };
+    score<kSecond>(columns, seen_by, spare_columns, first, sums);
+    collect(shared.lists, sums, first, margin);
+  });
+  flush<BlockSharers>(shared.lists, lists_of(search, block), 0, block.n_rows, unit.part);
+}
+
+// What the warpgroup mainloop does in the first look. A walk: a unit; they come longest first, so
+// blocks take them back and forth, which gives none the longest of every round. A template, as the
+// kernel is, only so that it is not compiled where there are no warpgroups.
+template <int kCluster>
+struct LookJob {
+  const Search& search;
+  float margin;
+  int n_units;
+  Lists& lists;
+
+  // Of the current walk.
+  Columns columns;
+  int32_t first_column;
+  int32_t seen[WarpgroupSums::kRows];
+
+  __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x); }
+  __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x); }
+  __device__ __forceinline__ int end() const { return n_units; }
+
+  __device__ __forceinline__ Walk walk(int i) {
+    const Unit unit = unit_of(i);
+    const RowBlock& block = search.blocks[unit.block];
+    columns = columns_of(search, block, most_seen(block));
+    first_column = static_cast<int32_t>(block.column_begin);
+    const int64_t begin = int64_t{unit.tile_begin} * kTileColumns;
+    const int64_t end =
+        max(begin, min(int64_t{unit.tile_end} * kTileColumns, int64_t{columns.most}));
+    return {static_cast<int32_t>(block.row_begin), first_column + static_cast<int32_t>(begin),
+            static_cast<int32_t>(end - begin + kTileColumns - 1) / kTileColumns};
+  }
+  __device__ __forceinline__ void begin(int i) {
+    const RowBlock& block = search.blocks[unit_of(i).block];
+    clear<WarpSharers>(lists, block.n_rows);
+#pragma unroll
+    for (int r = 0; r < WarpgroupSums::kRows; ++r) seen[r] = seen_by(block, WarpgroupSums::row(r));
+  }
+  __device__ __forceinline__ void collect(int32_t column, WarpgroupSums& sums) {
+    const int32_t place = column - first_column;
+    score<false>(columns, [&](int r) { return seen[r]; }, nullptr, place, sums);
+    cuda::collect(lists, sums, place, margin);
+  }
+  __device__ __forceinline__ void finish(int i) {
+    const Unit unit = unit_of(i);
+    const RowBlock& block = search.blocks[unit.block];
+    flush<WarpSharers>(lists, lists_of(search, block), 0, block.n_rows, unit.part);
+  }
+
+ private:
+  __device__ __forceinline__ Unit unit_of(int i) const {
+    const int round = i / step(), begin = round * step();
+    const int last = min(begin + step(), n_units) - 1;
+    return search.units[round % 2 == 0 ? i : last - (i - begin)];
+  }
+  __device__ __forceinline__ int32_t seen_by(const RowBlock& block, int place) const {
+    if (place >= block.n_rows) return 0;
+    return static_cast<int32_t>(columns_seen(search.sight, block.row_begin + place,
+                                             block.segment_row_begin, block.n_columns));
+  }
+  // By any row of the block. All lanes.
+  __device__ __forceinline__ int32_t most_seen(const RowBlock& block) const {
+    int32_t largest = 0;
+    for (int place = WarpSharers::thread(); place < kBlockRows; place += 32) {
+      largest = max(largest, seen_by(block, place));
+    }
+    return __reduce_max_sync(0xffffffffu, largest);
+  }
+};
+
+struct WalkShared {
+  Ring ring;
+  Lists lists;
+};
+
+template <int kCluster>
+__global__ void __launch_bounds__(kWalkerThreads, 1)
+    look_by_wgmma(const __grid_constant__ TensorMap rows, const __grid_constant__ TensorMap columns,
+                  Search search, float margin, int n_units) {
+  if constexpr (kHasWarpgroups) {
+    auto& shared = *reinterpret_cast<WalkShared*>(shared_memory());
+    LookJob<kCluster> job{search, margin, n_units, shared.lists, {}, 0, {}};
+    multiply<kCluster>(rows, columns, search.x.dim, shared.ring, job);
+  } else {
+    __trap();  // use_mainloop refuses
+  }
+}
+
+}  // namespace
+
+int tile_columns(Mainloop mainloop) {
+  return mainloop == Mainloop::mma ? kBlockColumns : kTileColumns;
+}
+
+void first_look(const Search& search, Mainloop mainloop, int64_t n_units, float margin, int sms,
+                Stream stream) {
+  if (mainloop == Mainloop::mma) {
+    const uint8_t* none = nullptr;
+    launch(look_by_mma<false>, Grid{n_units}, kBlockThreads, sizeof(LookShared), stream, search,
+           margin, none);
+    return;
+  }
+  launch_clusters(look_by_wgmma<1>, std::min<int64_t>(n_units, sms), 1, kWalkerThreads,
+                  sizeof(WalkShared), stream, map_rows(search.x, kBlockRows),
+                  map_rows(search.columns, kTileColumns), search, margin,
+                  static_cast<int>(n_units));
+}
+
+void second_look(const Search& search, int64_t n_units, float margin, const uint8_t* spare,
+                 Stream stream) {
+  launch(look_by_mma<true>, Grid{n_units}, kBlockThreads, sizeof(LookShared), stream, search,
+         margin, spare);
+}
+
+}  // namespace tamis::cuda

@@ -1,0 +1,74 @@
+"""The warpgroup mainloop: every sum of rows and columns, in any order of threads and copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.cuda.library import Library
+from tests.cuda.test_mainloop import MODELS
+
+import cases
+from bits import assert_same_bits
+
+Rows = npt.NDArray[np.float16]
+TILE = 256
+
+
+def sums(
+    library: Library, x: Rows, y: Rows, *, cluster: int, n_clusters: int = 1
+) -> npt.NDArray[np.float32]:
+    group = cluster * 128
+    shape = (-(-len(x) // group) * group, -(-len(y) // TILE) * TILE)
+    out = library.empty(shape, np.float32)
+    operands = [library.array(part.view(np.uint16)) for part in (x, y)]
+    library.call(
+        *("warpgroup_sums", operands[0], len(x), operands[1], len(y), x.shape[1]),
+        *(cluster, n_clusters, out),
+    )
+    return out
+
+
+@pytest.mark.parametrize("cluster", [1, 2])
+@pytest.mark.parametrize(
+    ("n", "k", "dim"), [(1, 1, 8), (5, 300, 64), (129, 256, 72), (300, 257, 136), (520, 520, 200)]
+)
+def test_tiles_hold_the_products_of_rows_and_columns(
+    library: Library, n: int, k: int, dim: int, cluster: int
+) -> None:
+    rng = np.random.default_rng(n)
+    x, y = (rng.integers(-4, 5, size=(rows, dim)).astype(np.float16) for rows in (n, k))
+    for seed in (0, 1):
+        with library.configured(seed=seed, capability=90):
+            out = sums(library, x, y, cluster=cluster)
+        expected = np.zeros(out.shape, np.float32)  # rows and columns past the end: zero
+        expected[:n, :k] = x.astype(np.float32) @ y.T.astype(np.float32)
+        assert_same_bits(out + np.float32(0), expected)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 3])
+def test_walks_are_shared_by_any_number_of_clusters(library: Library, n_clusters: int) -> None:
+    x, y = cases.unit_rows(700, 24, 1), cases.unit_rows(100, 24, 2)
+    with library.configured(seed=n_clusters, capability=90):
+        found = [
+            sums(library, x, y, cluster=cluster, n_clusters=n_clusters)[: len(x), : len(y)]
+            for cluster in (1, 2)
+        ]
+    exact = x.astype(np.float64) @ y.T.astype(np.float64)
+    for out in found:
+        assert np.abs(out - exact).max() < 2.0**-20
+    assert_same_bits(*found)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_error_bound_holds_for_every_model_of_sums(
+    library: Library, model: tuple[int, int]
+) -> None:
+    dim = 264
+    x = np.concatenate([cases.wide_range(40, dim), cases.near_copies(40, dim)])
+    bounds = np.empty(2)
+    library.call("emulated_errors", dim, -1.0, bounds)
+    with library.configured(sum_order=model[0], truncate=model[1], capability=90):
+        found = sums(library, x, x, cluster=2)[: len(x), : len(x)]
+    worst = np.abs(found - x.astype(np.float64) @ x.T.astype(np.float64)).max()
+    assert 0 < worst <= bounds[0]
