@@ -3,11 +3,12 @@
 
     tools/cuda_check.py MODULE.so [--cuobjdump PATH]
 
-Every matrix kernel must be there for every architecture, must keep no local memory (a spill, or an
-array that did not fit into registers), and must multiply by HMMA, load by LDSM and copy by LDGSTS.
-This is the code of mma.sync, ldmatrix and cp.async, in sm_90a too; HGMMA, the instruction of wgmma,
-is to be asked of sm_90a once there is a mainloop that uses it. cuobjdump and nvdisasm come with
-CUDA, or from the PyPI packages nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm.
+Every matrix kernel must be there for its architectures, must keep no local memory (a spill, or an
+array that did not fit into registers), and must have the instructions that it was written for:
+HMMA, LDSM and LDGSTS are mma.sync, ldmatrix and cp.async, for every architecture; HGMMA and UTMALDG
+are wgmma and TMA, for sm_90a alone. There, waits (WARPGROUP) must be fewer than products: ptxas may
+let each product wait for the one before. cuobjdump and nvdisasm come with CUDA, or from the PyPI
+packages nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-MATRIX_KERNELS = ("find_candidates", "look")  # of assign.cu and max_cosine.cu
-NEEDED = ("HMMA", "LDSM", "LDGSTS")
 SPILLS = ("STL", "LDL")
 MACHINE_CODE = ("sm_80", "sm_90a")
 INTERMEDIATE = ("sm_80",)  # what -lptx says for compute_80
@@ -34,6 +33,20 @@ _FUNCTION = re.compile(r"^\s*Function : (\S+)$")
 _INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_]*)")
 _RESOURCES = re.compile(r"^ Function (\S+):$")
 _STACK = re.compile(r"\bSTACK:(\d+)")
+
+
+class Mainloop(NamedTuple):
+    """The kernels of find_candidates.cu and look.cu that have it, and what it is made of."""
+
+    kernels: tuple[str, ...]
+    architectures: tuple[str, ...]
+    product: str
+    needed: tuple[str, ...]
+
+
+MMA = Mainloop(("find_by_mma", "look_by_mma"), MACHINE_CODE, "HMMA", ("HMMA", "LDSM", "LDGSTS"))
+WGMMA = Mainloop(("find_by_wgmma", "look_by_wgmma"), ("sm_90a",), "HGMMA", ("HGMMA", "UTMALDG"))
+MAINLOOPS = (MMA, WGMMA)
 
 
 class Kernel(NamedTuple):
@@ -80,31 +93,52 @@ def name_of(kernel: Kernel) -> str:
     return name
 
 
+def is_matrix_kernel(kernel: Kernel, counts: Counter[str]) -> bool:
+    """Whether it multiplies on tensor cores, or should."""
+    named = any(
+        name_of(kernel) in mainloop.kernels and kernel.architecture in mainloop.architectures
+        for mainloop in MAINLOOPS
+    )
+    return named or any(counts[mainloop.product] for mainloop in MAINLOOPS)
+
+
+def missing(mainloop: Mainloop, architecture: str, code: dict[Kernel, Counter[str]]) -> list[str]:
+    """Kernels, and instructions of kernels, that are not in the code of an architecture."""
+    said = []
+    for name in mainloop.kernels:
+        named = [kernel for kernel in code if name_of(kernel) == name]
+        if not named:
+            said.append(f"{architecture} has no kernel {name}")
+        said += [
+            f"{name} has no {needed} for {architecture}: {kernel.name}"
+            for kernel in named
+            for needed in mainloop.needed
+            if not code[kernel][needed]
+        ]
+    return said
+
+
 def faults(
     code: dict[Kernel, Counter[str]], stack: dict[Kernel, int], intermediate: Iterable[str]
 ) -> list[str]:
     """What is wrong, in sentences."""
     said = [f"there is no PTX for {name}" for name in INTERMEDIATE if name not in set(intermediate)]
-    for architecture in MACHINE_CODE:
-        present = [kernel for kernel in code if kernel.architecture == architecture]
-        for name in MATRIX_KERNELS:
-            named = [kernel for kernel in present if name_of(kernel) == name]
-            if not named:
-                said.append(f"{architecture} has no kernel {name}")
-            said += [
-                f"{name} has no {needed} for {architecture}: {kernel.name}"
-                for kernel in named
-                for needed in NEEDED
-                if not code[kernel][needed]
-            ]
+    for mainloop in MAINLOOPS:
+        for architecture in mainloop.architectures:
+            present = {kernel: n for kernel, n in code.items() if kernel[0] == architecture}
+            said += missing(mainloop, architecture, present)
     for kernel, counts in code.items():
-        if counts["HMMA"] or name_of(kernel) in MATRIX_KERNELS:
-            spilled = sum(counts[word] for word in SPILLS)
-            if spilled or stack.get(kernel, 0):
-                said.append(
-                    f"a matrix kernel for {kernel.architecture} keeps {stack.get(kernel, 0)} bytes "
-                    f"of stack and has {spilled} local loads and stores: {kernel.name}"
-                )
+        spilled = sum(counts[word] for word in SPILLS)
+        if (spilled or stack.get(kernel, 0)) and is_matrix_kernel(kernel, counts):
+            said.append(
+                f"a matrix kernel for {kernel.architecture} keeps {stack.get(kernel, 0)} bytes "
+                f"of stack and has {spilled} local loads and stores: {kernel.name}"
+            )
+        if counts["HGMMA"] and counts["WARPGROUP"] >= counts["HGMMA"]:
+            said.append(
+                f"{name_of(kernel)} waits {counts['WARPGROUP']} times for {counts['HGMMA']} "
+                f"products: {kernel.name}"
+            )
     return said
 
 
@@ -135,10 +169,11 @@ def main() -> None:
     stack = stacks(dump(cuobjdump, "-res-usage", given.module))
     ptx = re.findall(r"\.(sm_\w+)\.ptx", "\n".join(dump(cuobjdump, "-lptx", given.module)))
     for kernel, counts in code.items():
-        if counts["HMMA"]:
+        if is_matrix_kernel(kernel, counts):
+            words = WGMMA.needed if counts["HGMMA"] else MMA.needed
             print(
                 f"{kernel.architecture} {name_of(kernel)}: {sum(counts.values())} instructions, "
-                + ", ".join(f"{counts[word]} {word}" for word in (*NEEDED, *SPILLS))
+                + ", ".join(f"{counts[word]} {word}" for word in (*words, *SPILLS))
                 + f", {stack.get(kernel, 0)} bytes of stack"
             )
     said = faults(code, stack, ptx)

@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -68,7 +64,7 @@ def test_the_module_exports_its_entry_point_only(module: pathlib.Path) -> None:
     assert strong == {"PyInit__cuda"}
 
 
-LOOK = """
+IMPORT = """
 import importlib.machinery, importlib.util, json, sys
 import tamis
 assert "tamis._cuda" not in sys.modules, "importing tamis imports tamis._cuda"
@@ -78,18 +74,32 @@ module = importlib.util.module_from_spec(spec)
 loader.exec_module(module)
 from tamis import _native
 _native._module = module
-print(json.dumps(tamis.info()["cuda"]))
 """
+HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}  # where there is a GPU
 
 
 def test_the_module_imports_without_a_gpu_and_says_so(module: pathlib.Path) -> None:
-    hidden = {"CUDA_VISIBLE_DEVICES": ""}  # where there is one
-    facts = json.loads(run(sys.executable, "-c", LOOK, str(module), **hidden))
+    script = IMPORT + "print(json.dumps(tamis.info()['cuda']))"
+    facts = json.loads(run(sys.executable, "-c", script, str(module), **HIDDEN))
     assert facts["built"] and not facts["available"]
     assert facts["architectures"] == ["sm_80", "compute_80", "sm_90a"]
     assert facts["reason"].startswith(
         ("no NVIDIA driver is loaded", "the NVIDIA driver is too old", "no GPU is visible")
     )
+
+
+def test_the_import_looks_for_no_driver(module: pathlib.Path) -> None:
+    script = IMPORT + "print('imported', file=sys.stderr, flush=True); tamis.info()"
+    searches = {"LD_DEBUG": "libs"}  # glibc's loader then tells each library that it looks for
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(module)],
+        env=os.environ | HIDDEN | searches,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, _, after = done.stderr.partition("imported\n")
+    assert "libcuda.so" not in before and "libcuda.so" in after
 
 
 # --- when it is built -------------------------------------------------------------------------
@@ -102,6 +112,9 @@ macro(check_language name)
   if(PROBE_WORKS)
     set(CMAKE_CUDA_COMPILER ${TAMIS_NVCC})
   endif()
+endmacro()
+macro(install kind file)
+  message(STATUS "installed: ${file}")
 endmacro()
 include(${PROBE_FILE})
 tamis_cuda_architectures(architectures)
@@ -201,107 +214,16 @@ def test_off_builds_nothing(decided: Any) -> None:
     assert "built: OFF" in told and "TAMIS_CUDA is OFF" in told
 
 
+def test_a_module_that_was_built_before_is_installed(decided: Any, tmp_path: pathlib.Path) -> None:
+    built = tmp_path / "_cuda.so"
+    built.touch()
+    told = decided(str(built), nvcc=True, driver=True)
+    assert f"installed: {built}" in told and "built: OFF" in told
+
+
+def test_a_module_that_is_not_there_is_an_error(decided: Any, tmp_path: pathlib.Path) -> None:
+    told = decided(str(tmp_path / "_cuda.so"), nvcc=True, driver=True)
+    assert "CMake Error" in told and "_cuda.so: there is no such file" in told
+
+
 # --- the check of the machine code ------------------------------------------------------------
-
-
-def check_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cuda_check", ROOT / "tools/cuda_check.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check = check_module()
-LISTING = """
-Fatbin elf code:
-================
-arch = {arch}
-code version = [1,8]
-
-	code for {arch}
-		Function : _ZN5tamis4cuda15find_candidatesENS_8HalfRowsE
-	.headerflags	@"EF_CUDA_TEXMODE_UNIFIED EF_CUDA_64BIT_ADDRESS"
-        /*0000*/                   MOV R1, c[0x0][0x28] ;          /* 0x00000a0000017a02 */
-                                                                   /* 0x000fc40000000f00 */
-        /*0010*/              @!P0 LDGSTS.E.BYPASS.128 [R2], [R4.64] ; /* 0x0000000004027fae */
-        /*0020*/                   LDSM.16.M88.4 R8, [R2] ;        /* 0x000000000208783b */
-        /*0030*/                   HMMA.16816.F32 R4, R8, R12, R4 ;/* 0x0000000c0804723c */
-        /*0040*/                   EXIT ;                          /* 0x000000000000794d */
-		..........
-		Function : _ZN5tamis4cuda12_GLOBAL__N_14lookILi1EEEvNS0_6SearchE
-        /*0000*/                   LDGSTS.E [R2], [R4.64] ;        /* 0x0000000004027fae */
-        /*0010*/              @UP1 LDSM.16.M88.4 R8, [R2] ;        /* 0x000000000208783b */
-        /*0020*/                   HMMA.16816.F32 R4, R8, R12, R4 ;/* 0x0000000c0804723c */
-		Function : _ZN5tamis4cuda9overlooksEv
-        /*0000*/               @P3 STL.128 [R1], R12 ;             /* 0x0000000c01007387 */
-"""
-USAGE = """
-arch = {arch}
-Resource usage:
- Common:
-  GLOBAL:0
- Function _ZN5tamis4cuda15find_candidatesENS_8HalfRowsE:
-  REG:128 STACK:{stack} SHARED:0 LOCAL:0 CONSTANT[0]:364 TEXTURE:0 SURFACE:0 SAMPLER:0
- Function _ZN5tamis4cuda9overlooksEv:
-  REG:32 STACK:64 SHARED:0 LOCAL:0 CONSTANT[0]:364 TEXTURE:0 SURFACE:0 SAMPLER:0
-"""
-
-
-def both(text: str, **values: Any) -> list[str]:
-    parts = [text.format(arch=arch, **values) for arch in ("sm_80", "sm_90a")]
-    return "".join(parts).splitlines()
-
-
-def test_the_check_reads_instructions_and_stacks() -> None:
-    code = check.instructions(both(LISTING))
-    kernel = check.Kernel("sm_90a", "_ZN5tamis4cuda15find_candidatesENS_8HalfRowsE")
-    assert code[kernel] == Counter(MOV=1, LDGSTS=1, LDSM=1, HMMA=1, EXIT=1)
-    assert len(code) == 6
-    assert check.stacks(both(USAGE, stack=24))[kernel] == 24
-
-
-@pytest.mark.parametrize(
-    ("mangled", "name"),
-    [
-        ("_Z4lookPf", "look"),
-        ("_ZN5tamis4cuda12_GLOBAL__N_14lookILi1EEEvNS0_6SearchE", "look"),
-        ("_ZN5tamis4cuda45_GLOBAL__N__17150a11_12_canonical_cu_0b09bd244lookIdEEv", "look"),
-        ("main", ""),
-    ],
-)
-def test_the_check_reads_mangled_names(mangled: str, name: str) -> None:
-    assert check.name_of(check.Kernel("sm_80", mangled)) == name
-
-
-def test_the_check_accepts_what_is_right() -> None:
-    code, stack = check.instructions(both(LISTING)), check.stacks(both(USAGE, stack=0))
-    assert check.faults(code, stack, ["sm_80"]) == []
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("HMMA", "FFMA", "has no HMMA for sm_90a"),
-        ("LDSM", "LDS", "has no LDSM for sm_80"),
-        ("LDGSTS", "LDG", "has no LDGSTS for sm_80"),
-        ("15find_candidates", "14find_candidate", "sm_80 has no kernel find_candidates"),
-        ("4look", "5looks", "sm_90a has no kernel look"),
-        ("MOV R1", "STL R1", "has 1 local loads and stores"),
-        ("MOV R1", "LDL.64 R1", "has 1 local loads and stores"),
-    ],
-)
-def test_the_check_finds_what_is_wrong(old: str, new: str, told: str) -> None:
-    code = check.instructions(both(LISTING.replace(old, new)))
-    stack = check.stacks(both(USAGE, stack=0))
-    assert any(told in fault for fault in check.faults(code, stack, ["sm_80"]))
-
-
-def test_the_check_finds_a_stack_and_missing_ptx() -> None:
-    code, stack = check.instructions(both(LISTING)), check.stacks(both(USAGE, stack=8))
-    said = check.faults(code, stack, [])
-    assert said[0] == "there is no PTX for sm_80"
-    assert [re.sub(":.*", "", fault) for fault in said[1:]] == [
-        f"a matrix kernel for {arch} keeps 8 bytes of stack and has 0 local loads and stores"
-        for arch in ("sm_80", "sm_90a")
-    ]
