@@ -81,9 +81,12 @@ def open_lab(*, rehearse: bool) -> Lab:
 
 def use_whatever_the_self_check_says() -> None:
     """Every row checks its own answers; of a GPU that tamis refuses nothing would be known."""
+    from tamis import _native
     from tamis.cuda import self_check
+    from tamis.cuda.mainloop import wanted
 
     self_check._checked.add(0)
+    _native.cuda().use_mainloop(0, wanted())
 
 
 class TorchLab:

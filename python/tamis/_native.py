@@ -22,6 +22,7 @@ __all__ = [
     "halves",
     "ordinal_of",
     "refuse_cuda",
+    "refuse_mainloop",
 ]
 
 LEAST_CAPABILITY = 80
@@ -29,6 +30,7 @@ _R580 = 13  # the major version of CUDA that needs a driver R580 or newer
 
 _module: ModuleType | None = None  # tamis._cuda, once it was asked for
 _refused: dict[int, str] = {}
+_mainloop_refused: dict[int, str] = {}
 
 
 def bits(rows: npt.NDArray[np.float16]) -> npt.NDArray[np.uint16]:
@@ -97,6 +99,11 @@ def refuse_cuda(ordinal: int, why: str) -> None:
     _refused[ordinal] = why
 
 
+def refuse_mainloop(ordinal: int, why: str) -> None:
+    """Note why a device does not use the mainloop that was asked for."""
+    _mainloop_refused[ordinal] = why
+
+
 def ordinal_of(device: str | None) -> int | None:
     """The GPU that "cuda" or "cuda:1" names; None for None, "auto" and "cpu".
 
@@ -138,6 +145,8 @@ def cuda_facts() -> dict[str, Any]:
         devices = [module.device(ordinal) for ordinal in range(module.device_count())]
         for device in devices:
             device["reason"] = cuda_absent(device["ordinal"])
+            device["mainloop"] = module.mainloop(device["ordinal"])
+            device["mainloop_reason"] = _mainloop_refused.get(device["ordinal"])
             device["capability"] = _dotted(device["capability"])
         known["devices"] = devices
         reasons = [device["reason"] for device in devices]

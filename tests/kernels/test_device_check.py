@@ -17,6 +17,7 @@ import tamis
 from bits import assert_same_bits
 from tamis import _native
 from tamis.cuda import self_check
+from tamis.cuda.problem import DIMS, few_rows, make_problem
 
 
 @pytest.fixture
@@ -168,9 +169,9 @@ def test_every_rung_is_checked(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Non
     assert assigned[2] > 0 and compared[2] > 0
 
 
-@pytest.mark.parametrize("dim", self_check.DIMS)
+@pytest.mark.parametrize("dim", DIMS)
 def test_the_problem_holds_what_it_should(dim: int) -> None:
-    problem = self_check.make_problem(dim)
+    problem = make_problem(dim)
     state = _native.cpu.canonical(problem.raw, None)
     assert set(state.tolist()) == {1, 2, 3}
     assert not _native.cpu.canonical(_native.bits(problem.rows), None).any()
@@ -190,6 +191,6 @@ def test_the_problem_holds_what_it_should(dim: int) -> None:
     ties = problem.rows[150:190]
     assert begin <= 150 and end >= 190 and len(np.unique(ties[:, 0])) == 40
     assert (ties[:, 1:] == ties[0, 1:]).all()
-    tied = self_check.few_rows(problem).astype(float) @ problem.many[:384].T.astype(float)
+    tied = few_rows(problem).astype(float) @ problem.many[:384].T.astype(float)
     assert (tied > tied.max(axis=1, keepdims=True) - 1e-6).sum(axis=1).max() > 16
     assert len(problem.many) > 32 * 2 * 128

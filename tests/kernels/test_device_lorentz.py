@@ -18,6 +18,7 @@ import tamis
 from bits import assert_same_bits
 from tamis import _native, lorentz
 from tamis.cuda import lorentz_check, self_check
+from tamis.cuda.problem import DIMS, make_problem
 
 KINDS = ("tangent", "space", "lorentz", "poincare")
 PAIRED = {
@@ -300,9 +301,9 @@ def test_a_wrong_value_refuses_the_gpu(
     lorentz.radii(there(cloud(4, 3, 1)))
 
 
-@pytest.mark.parametrize("dim", self_check.DIMS)
+@pytest.mark.parametrize("dim", DIMS)
 def test_the_points_of_the_self_check(dim: int) -> None:
-    x, y = lorentz_check.make_points(self_check.make_problem(dim).raw)
+    x, y = lorentz_check.make_points(make_problem(dim).raw)
     for dtype in lorentz_check.DTYPES:
         found = lorentz.radii(x.astype(dtype))
         assert set(found.counts) == {"ok", "zero", "clamped", "not_finite"}
@@ -311,7 +312,7 @@ def test_the_points_of_the_self_check(dim: int) -> None:
         assert (distance == 0).sum() >= 20 and np.nanmax(distance) > 11
         angle = lorentz.exterior_angle(x.astype(dtype), y.astype(dtype))
         assert np.nanmin(angle) == 0 and np.nanmax(angle) > 3.14
-    expected = lorentz_check.on_cpu(self_check.make_problem(dim).raw)
+    expected = lorentz_check.on_cpu(make_problem(dim).raw)
     assert lorentz_check.near(expected, expected)
     for number, value in enumerate(expected):
         spoilt = list(expected)

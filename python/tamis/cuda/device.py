@@ -136,6 +136,8 @@ class Device:
             array = self.view(x)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
+        except (BufferError, NotImplementedError) as error:  # what DLPack refuses
+            raise TypeError(f"{name}: {error}") from None
         check_matrix(array.dtype, array.shape, f"{name}: ", type(x).__name__, dims)
         return array
 

@@ -247,8 +247,11 @@ class Cupy:
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
 
     def pinned(self, n_bytes: int) -> npt.NDArray[np.uint8]:
+        size = (
+            1 << max(n_bytes - 1, 0).bit_length()
+        )  # cupy's pool keeps blocks, and reuses equal ones
         with self._scope():  # else another GPU gets a context
-            memory = self._cupy.cuda.alloc_pinned_memory(n_bytes)
+            memory = self._cupy.cuda.alloc_pinned_memory(size)
         return np.frombuffer(memory, np.uint8, n_bytes)
 
     def _scope(self) -> AbstractContextManager[Any]:

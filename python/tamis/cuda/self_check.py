@@ -1,10 +1,8 @@
 """The first use of a GPU in a process: a small problem, its bits compared with the CPU's.
 
-A kernel that has never met a card must not give a wrong answer in silence. The problem has what
-breaks approximate kernels: near-ties of 2^-48, copies, near-copies, more of each than a candidate
-list holds, walks of several tiles, ragged segments, a dimension that fills no tile, a zero row, a
-NaN. A GPU that gives another bit, or is farther from the CPU where bits cannot be the same, is
-refused for this process, and `tamis.info()["cuda"]` repeats the reason.
+A kernel that has never met a card must not give a wrong answer in silence. A GPU that gives another
+bit, or is farther from the CPU where bits cannot be the same, is refused for this process, and
+`tamis.info()["cuda"]` repeats the reason.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,35 +22,31 @@ from tamis.cuda import lorentz_check
 from tamis.cuda.assign import assigned
 from tamis.cuda.device import Device
 from tamis.cuda.kmeans import Lloyd
+from tamis.cuda.mainloop import wanted
 from tamis.cuda.max_cosine import compare_into
+from tamis.cuda.problem import (
+    DIMS,
+    N_ROWS,
+    SOME,
+    Problem,
+    few_rows,
+    labels,
+    make_problem,
+    repeated,
+    reversed_offsets,
+    wide,
+)
 from tamis.cuda.rows import ResidentRows, make_canonical
 from tamis.cuda.segments import Comparison
 
-DIMS = (67, 136)
-"""Odd, and a whole number of 16-byte pieces: rows that are copied first, and rows as they are."""
-_ROWS = 240
-_CENTROIDS = 140  # more than one tile of 128
-REPEATS = 60  # of all centroids: more than two tiles for each of 32 blocks that split them
-_SMALLEST = np.float16(2.0**-24)  # the smallest positive float16
-
 Results = tuple[npt.NDArray[Any], ...]
 
-OnCpu = Callable[["Problem"], Results]
-OnGpu = Callable[[Device, "Problem"], Results]
+OnCpu = Callable[[Problem], Results]
+OnGpu = Callable[[Device, Problem], Results]
 Agree = Callable[[Results, Results], bool]
 
 _checked: set[int] = set()
 _lock = Lock()
-
-
-class Problem(NamedTuple):
-    """Host arrays that every kernel is given."""
-
-    raw: npt.NDArray[np.float32]
-    rows: npt.NDArray[np.float16]
-    centroids: npt.NDArray[np.float16]
-    many: npt.NDArray[np.float16]
-    offsets: npt.NDArray[np.int64]
 
 
 def verify(device: Device) -> None:
@@ -60,7 +54,10 @@ def verify(device: Device) -> None:
     with _lock:
         if device.ordinal in _checked:
             return
-        why = difference(device)
+        without = why_not_wgmma(device) if wanted() == "wgmma" else None
+        why = None if wanted() == "wgmma" and without is None else difference(device)
+        if why is not None and without is not None:
+            why = f"{without}; after that, {why}"
         if why is not None:
             _native.refuse_cuda(device.ordinal, why)
         _checked.add(device.ordinal)
@@ -70,7 +67,7 @@ def difference(device: Device) -> str | None:
     """How a GPU's results differ from the CPU's, as one sentence; None where they do not."""
     for dim in DIMS:
         problem = make_problem(dim)
-        for name, on_cpu, on_gpu, agree in _operations():
+        for name, on_cpu, on_gpu, agree in _operations(device):
             try:
                 found = on_gpu(device, problem)
             except MemoryError:  # the driver may be short of it, too, when it loads a kernel
@@ -85,35 +82,25 @@ def difference(device: Device) -> str | None:
     return None
 
 
-def make_problem(dim: int) -> Problem:
-    """Rows and centroids of one dimension, the same in every process."""
-    rng = np.random.default_rng(dim)
-    raw = rng.standard_normal((_ROWS, dim), dtype=np.float32)
-    raw[40:60] = raw[40] + np.float32(0.03) * raw[40:60]  # near-copies
-    raw[60:90] = raw[60]  # copies
-    raw[150:190] = raw[150]
-    raw[:, 0] = 0
-    rows, centroids = _unit(raw), _unit(rng.standard_normal((_CENTROIDS, dim)))
-    centroids[:20] = rows[30:50]
-    centroids[70:90] = centroids[:20]  # ties between tiles
-    # Best and second best differ by 2^-48 for every seventh row.
-    rows[::7, 0] = _SMALLEST
-    rows[150:190, 0] = _multiples(40)  # no copies, and nearer than any sum in float32 can tell
-    centroids[100:140] = np.repeat(rows[: 7 * 20 : 7], 2, axis=0)
-    centroids[100:140:2, 0], centroids[101:140:2, 0] = 3 * _SMALLEST, 4 * _SMALLEST
-    many = rng.permutation(np.tile(centroids, (REPEATS, 1)))
-    many[:, 0] = rng.choice(_multiples(1000), len(many))
-    many[200:240] = rows[112]
-    many[200:240, 0] = _multiples(40)
-    raw[3], raw[5, dim // 2], raw[7] = 0, np.nan, 2.0**-70
-    sizes = [0, 1, 0, 2, 31, 1, 1, 170, 0, 5]
-    offsets = np.cumsum([0, *sizes, _ROWS - sum(sizes), 0], dtype=np.int64)
-    return Problem(raw, rows, centroids, many, offsets)
+def why_not_wgmma(device: Device) -> str | None:
+    """Use wgmma where it gives the CPU's bits; elsewhere mma, and say why."""
+    try:
+        device.module.use_mainloop(device.ordinal, "wgmma")
+        why = difference(device)
+    except RuntimeError as error:
+        why = str(error)
+    if why is not None:
+        device.module.use_mainloop(device.ordinal, "mma")
+        _native.refuse_mainloop(device.ordinal, why)
+    return why
 
 
-def _operations() -> Iterator[tuple[str, OnCpu, OnGpu, Agree]]:
+def _operations(device: Device) -> Iterator[tuple[str, OnCpu, OnGpu, Agree]]:
     for name, on_cpu, on_gpu in _exact_operations():
         yield name, on_cpu, on_gpu, _same_bits
+    if device.module.mainloop(device.ordinal) == "wgmma":
+        for name, on_cpu, on_gpu in _persistent_operations():
+            yield name, on_cpu, on_gpu, _same_bits
     yield "lorentz", _lorentz, _lorentz_there, lorentz_check.near
 
 
@@ -134,6 +121,12 @@ def _exact_operations() -> Iterator[tuple[str, OnCpu, OnGpu]]:
             partial(_max_cosine, others=others, rectangular=rectangular),
             partial(_max_cosine_there, others=others, rectangular=rectangular),
         )
+
+
+def _persistent_operations() -> Iterator[tuple[str, OnCpu, OnGpu]]:
+    for yes in (False, True):
+        yield "assign", partial(_assign_twice, euclidean=yes), partial(_assign_much, euclidean=yes)
+    yield "max_cosine", _max_cosine_twice, _max_cosine_much
 
 
 def _canonical(problem: Problem) -> Results:
@@ -164,13 +157,26 @@ def _best_of_many_there(device: Device, problem: Problem) -> Results:
     return _assigned(device, few_rows(problem), problem.many, False, 1)
 
 
+def _assign_twice(problem: Problem, *, euclidean: bool) -> Results:
+    columns = bits(problem.many[:SOME])
+    labels, scores, _ = cpu.assign(bits(problem.rows), columns, euclidean, 1)
+    return _twice(labels[:, 0]), _twice(scores[:, 0])
+
+
+def _assign_much(device: Device, problem: Problem, *, euclidean: bool) -> Results:
+    n = _repeats(device)
+    rows = np.tile(problem.rows, (n, 1))
+    labels, scores = _assigned(device, rows, problem.many[:SOME], euclidean, 1)
+    return _extremes(labels.reshape(n, N_ROWS)), _extremes(scores.reshape(n, N_ROWS))
+
+
 def _best_of_wide(problem: Problem, *, euclidean: bool) -> Results:
-    labels, scores, _ = cpu.assign(bits(problem.rows), _wide(problem), euclidean, 3)
+    labels, scores, _ = cpu.assign(bits(problem.rows), wide(problem), euclidean, 3)
     return labels, scores
 
 
 def _best_of_wide_there(device: Device, problem: Problem, *, euclidean: bool) -> Results:
-    return _assigned(device, problem.rows, _wide(problem), euclidean, 3)
+    return _assigned(device, problem.rows, wide(problem), euclidean, 3)
 
 
 def _assigned(
@@ -186,17 +192,17 @@ def _assigned(
 
 
 def _update(problem: Problem, *, spherical: bool) -> Results:
-    rows, labels, before = bits(problem.rows), _labels(), bits(problem.centroids)
-    following = cpu.update_centroids(rows, labels, before, spherical)
-    changed = int((labels != np.roll(labels, 1)).sum())
-    return following, np.array([str(cpu.inertia(rows, labels, before)), str(changed)])
+    rows, given, before = bits(problem.rows), labels(), bits(problem.centroids)
+    following = cpu.update_centroids(rows, given, before, spherical)
+    changed = int((given != np.roll(given, 1)).sum())
+    return following, np.array([str(cpu.inertia(rows, given, before)), str(changed)])
 
 
 def _update_there(device: Device, problem: Problem, *, spherical: bool) -> Results:
     rows = ResidentRows(device, device.upload(problem.rows))
     lloyd = Lloyd(device, rows, device.upload(problem.centroids), spherical=spherical)
-    lloyd.labels = device.upload(_labels())
-    changed = lloyd.changed_from(device.upload(np.roll(_labels(), 1)))
+    lloyd.labels = device.upload(labels())
+    changed = lloyd.changed_from(device.upload(np.roll(labels(), 1)))
     inertia = lloyd.inertia()
     lloyd.update()
     following = device.download(lloyd.centroids).view(np.uint16)
@@ -206,7 +212,7 @@ def _update_there(device: Device, problem: Problem, *, spherical: bool) -> Resul
 def _max_cosine(problem: Problem, *, others: bool, rectangular: bool) -> Results:
     rows, offsets = bits(problem.rows), problem.offsets
     other = rows[::-1].copy() if rectangular else None
-    other_offsets = _reversed(offsets) if rectangular else None
+    other_offsets = reversed_offsets(offsets) if rectangular else None
     cosine, index, _ = cpu.max_cosine(rows, offsets, other, other_offsets, None, others)
     return cosine, index
 
@@ -214,13 +220,38 @@ def _max_cosine(problem: Problem, *, others: bool, rectangular: bool) -> Results
 def _max_cosine_there(
     device: Device, problem: Problem, *, others: bool, rectangular: bool
 ) -> Results:
-    rows = device.upload(problem.rows)
-    columns = device.upload(problem.rows[::-1]) if rectangular else None
-    other_offsets = _reversed(problem.offsets) if rectangular else None
+    columns = problem.rows[::-1] if rectangular else None
+    other_offsets = reversed_offsets(problem.offsets) if rectangular else None
     what = Comparison(problem.offsets, other_offsets, None, others)
-    cosine, index = device.empty((_ROWS,), "float64"), device.empty((_ROWS,), "int64")
-    compare_into(device, rows, columns, what, cosine, index)
+    return _compared(device, problem.rows, columns, what)
+
+
+def _compared(
+    device: Device,
+    rows: npt.NDArray[np.float16],
+    columns: npt.NDArray[np.float16] | None,
+    what: Comparison,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    n = len(rows)
+    cosine, index = device.empty((n,), "float64"), device.empty((n,), "int64")
+    others = None if columns is None else device.upload(columns)
+    compare_into(device, device.upload(rows), others, what, cosine, index)
     return device.download(cosine), device.download(index)
+
+
+def _max_cosine_twice(problem: Problem) -> Results:
+    cosine, index = _max_cosine(problem, others=True, rectangular=False)
+    return _twice(cosine), _twice(index)
+
+
+def _max_cosine_much(device: Device, problem: Problem) -> Results:
+    n = _repeats(device)
+    what = Comparison(repeated(problem.offsets, n), None, None, True)
+    cosine, index = _compared(device, np.tile(problem.rows, (n, 1)), None, what)
+    before = N_ROWS * np.arange(n)[:, np.newaxis]
+    index = index.reshape(n, N_ROWS)
+    index = np.where(index < 0, index, index - before)
+    return _extremes(cosine.reshape(n, N_ROWS)), _extremes(index)
 
 
 def _lorentz(problem: Problem) -> Results:
@@ -231,36 +262,18 @@ def _lorentz_there(device: Device, problem: Problem) -> Results:
     return lorentz_check.on_gpu(device, problem.raw)
 
 
-def few_rows(problem: Problem) -> npt.NDArray[np.float16]:
-    """Rows that are assigned to many centroids, and tell near-ties of 2^-48 apart."""
-    return np.ascontiguousarray(problem.rows[:140:28])
+def _repeats(device: Device) -> int:
+    """Of the rows, so that every block of a persistent kernel has more than one piece of work."""
+    return 2 * int(device.module.device(device.ordinal)["sms"]) * 128 // N_ROWS + 2
 
 
-def _multiples(n: int) -> npt.NDArray[np.float16]:
-    """1 to n times the smallest positive float16."""
-    return np.arange(1, n + 1, dtype=np.uint16).view(np.float16)
+def _twice(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.stack((values, values))
 
 
-def _labels() -> npt.NDArray[np.int32]:
-    """One large cluster, small ones, and empty ones."""
-    labels = np.arange(_ROWS, dtype=np.int32) % (_CENTROIDS - 20)
-    labels[20:70] = 11
-    return labels
-
-
-def _reversed(offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.ascontiguousarray(offsets[-1] - offsets[::-1])
-
-
-def _wide(problem: Problem) -> npt.NDArray[np.float64]:
-    return problem.centroids.astype(np.float64) * (1 + 2.0**-30)
-
-
-def _unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
-    wide = values.astype(np.float64)
-    norm = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
-    rows: npt.NDArray[np.float16] = (wide / norm).astype(np.float16)
-    return rows
+def _extremes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of repetitions that should be equal, the first, and one that differs if there is any."""
+    return np.stack((values[0], values[(values != values[0]).any(axis=1).argmax()]))
 
 
 def _same_bits(found: Results, expected: Results) -> bool:
