@@ -1,4 +1,4 @@
-// Barriers in shared memory, clusters, and what else warps say.
+// Barriers in shared memory, clusters, and registers.
 #include <cstring>
 
 #include "cluster.h"
@@ -24,10 +24,10 @@ size_t offset_of(const cuda::Barrier& barrier, const char* name, const Place& pl
 
 BarrierState& find(const cuda::Barrier& barrier, int rank, const char* name, const Place& place) {
   const size_t offset = offset_of(barrier, name, place);
-  if (rank >= running->block->cluster().size()) {
+  if (rank < 0 || rank >= running->block->cluster().size()) {
     fail(std::string("gave ") + name + " a block that its cluster has not", place);
   }
-  return find_barrier(offset, rank, name, place);
+  return usable_barrier(offset, rank, name, place);
 }
 
 // It arrives; bytes: that the phase has to wait for, too.
@@ -45,8 +45,8 @@ void arrive(BarrierState& barrier, int64_t bytes, const char* name, const Place&
              std::to_string(barrier.bytes) + " bytes",
          place);
   }
-  all.publish(*running, barrier.arrived);
   all.note_arrival(*running, barrier.block);
+  all.publish(*running, barrier.arrived);
   --barrier.missing;
   all.settle(barrier);
   running->block->cluster().pause();
@@ -59,7 +59,7 @@ void ask_for_registers(const char* name, char kind, const Place& place) {
 
 }  // namespace
 
-BarrierState& find_barrier(size_t offset, int rank, const char* name, const Place& place) {
+BarrierState& usable_barrier(size_t offset, int rank, const char* name, const Place& place) {
   Later& all = later();
   BarrierState* found = all.find_barrier(rank, offset);
   if (found == nullptr) {

@@ -96,7 +96,7 @@ void copy_to(void* shared, const TensorMap& map, int element, int row, const cud
   for (int rank = 0; rank < cluster.size(); ++rank) {
     if ((blocks >> rank & 1) == 0) continue;
     copy.block = rank;
-    copy.barrier = &find_barrier(barrier_offset, rank, name, place);
+    copy.barrier = &usable_barrier(barrier_offset, rank, name, place);
     later.issue(copy);
   }
   cluster.pause();

@@ -26,7 +26,6 @@ class Clock {
   void raise(size_t part, int32_t time);
   void join(const Clock& other);
   bool covers(const Clock& other) const;
-  void clear() { times_.clear(); }
 
  private:
   std::vector<int32_t> times_;
@@ -112,11 +111,8 @@ struct Doing {
   std::vector<char> registers;  // asked for
 };
 
-// Of the running thread, which may use it.
-BarrierState& find_barrier(size_t offset, int rank, const char* name, const Place& place);
-
-// One that the running thread may use now.
-BarrierState& find_barrier(size_t offset, int rank, const char* name, const Place& place);
+// One that the running thread may use now; rank: of a block of the cluster.
+BarrierState& usable_barrier(size_t offset, int rank, const char* name, const Place& place);
 
 class Later {
  public:
