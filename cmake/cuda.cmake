@@ -2,11 +2,12 @@
 #   TAMIS_CUDA=AUTO  where nvcc and an NVIDIA driver are both present, and nvcc works
 #   TAMIS_CUDA=ON    nvcc must be there; building needs no driver and no GPU
 #   TAMIS_CUDA=OFF   nvcc is not even looked for
+#   TAMIS_CUDA=/FILE the module was built before, by a configuration of its own: /FILE is installed
 # nvcc is that of CMAKE_CUDA_COMPILER, CUDACXX, PATH or /usr/local/cuda/bin, the first that is set
 # or found.
 include(CheckLanguage)
 
-set(TAMIS_CUDA AUTO CACHE STRING "Build the CUDA module: AUTO, ON or OFF")
+set(TAMIS_CUDA AUTO CACHE STRING "Build the CUDA module: AUTO, ON or OFF; or one that was built")
 set_property(CACHE TAMIS_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(TAMIS_NVIDIA_DRIVER /proc/driver/nvidia/version /dev/nvidiactl /dev/dxg
     CACHE STRING "Files of which one exists where an NVIDIA driver is loaded")
@@ -42,6 +43,13 @@ set(TAMIS_CUDA_BUILT OFF)
 set(absent "")
 if(TAMIS_CUDA STREQUAL "OFF")
   set(absent "TAMIS_CUDA is OFF")
+elseif(IS_ABSOLUTE "${TAMIS_CUDA}")
+  if(EXISTS "${TAMIS_CUDA}")
+    install(PROGRAMS "${TAMIS_CUDA}" DESTINATION tamis)
+    set(absent "${TAMIS_CUDA} is installed")
+  else()
+    message(FATAL_ERROR "TAMIS_CUDA=${TAMIS_CUDA}: there is no such file")
+  endif()
 else()
   tamis_find_nvcc(TAMIS_NVCC)
   set(driver OFF)
@@ -80,7 +88,7 @@ if(TAMIS_CUDA_BUILT)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   endif()
   message(STATUS "tamis._cuda is built with CUDA ${CMAKE_CUDA_COMPILER_VERSION}")
-elseif(TAMIS_CUDA STREQUAL "AUTO" OR TAMIS_CUDA STREQUAL "OFF")
+elseif(TAMIS_CUDA STREQUAL "AUTO" OR TAMIS_CUDA STREQUAL "OFF" OR IS_ABSOLUTE "${TAMIS_CUDA}")
   message(STATUS "tamis._cuda is not built: ${absent}")
 else()
   message(FATAL_ERROR "TAMIS_CUDA=${TAMIS_CUDA}: ${absent}")
