@@ -106,7 +106,7 @@ void Later::use(const Thread& thread, size_t offset, size_t bytes, Access access
   const Doing& self = doing(thread);
   const int block = thread.block->rank();
   const auto me = static_cast<int>(number(thread));
-  for (size_t i = offset / kRowBytes; i <= (offset + bytes - 1) / kRowBytes; ++i) {
+  for (size_t i = offset / kRowBytes; i * kRowBytes < offset + bytes; ++i) {
     Row& row = this->row(block, i);
     const char* verb = access == Access::read ? "read " : "wrote ";
     if (row.copy != 0 && !knows(self.clock, copies_[row.copy - 1])) {

@@ -39,14 +39,12 @@ void come(const Step& step) {
     return;
   }
   const Step& first = steps[i];
+  const bool here = same_text(first.name, step.name) && first.place.line == step.place.line &&
+                    same_text(first.place.file, step.place.file);
+  if (here && first.a == step.a && first.b == step.b && first.value == step.value) return;
   const std::string came = std::string("came to ") + step.name + " (" + words(step.place) + ")";
-  if (!same_text(first.name, step.name) || first.place.line != step.place.line ||
-      !same_text(first.place.file, step.place.file)) {
-    fail(came + ", where others of its warpgroup came to " + first.name, first.place);
-  }
-  if (first.a != step.a || first.b != step.b || first.value != step.value) {
-    fail_at_once(came + " with other operands than others of its warpgroup");
-  }
+  if (here) fail_at_once(came + " with other operands than others of its warpgroup");
+  fail(came + ", where others of its warpgroup came to " + first.name, first.place);
 }
 
 bool is_poison(const float* d) {
