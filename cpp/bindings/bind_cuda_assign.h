@@ -20,21 +20,31 @@ inline Centroids centroids_of(const Address& address, const std::string& element
           memory<const double>(address, elements(n_clusters, dim, "centroids"), "centroids")};
 }
 
+// How many problems of one size lie in rows and centroids, one after another.
+inline int64_t problems(int64_t n_problems, int64_t n_rows, int64_t n_clusters) {
+  within(n_problems, 1, n_clusters, "n_problems");
+  if (n_rows % n_problems != 0 || n_clusters % n_problems != 0) {
+    refuse("n_problems", "a divisor of n_rows and n_clusters", n_problems);
+  }
+  return n_problems;
+}
+
 inline size_t bind_assign_work_bytes(const Address& x, int64_t n_rows, int64_t dim,
                                      const Address& centroids, int64_t n_clusters, bool euclidean,
-                                     int device) {
+                                     int64_t n_problems, int device) {
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   const HalfRows targets = device_centroids(centroids, n_clusters, dim);
+  const int64_t n = problems(n_problems, n_rows, n_clusters);
   return on_device(device, 0, [&](cuda::Stream) {
-    return cuda::assign_work_bytes(rows, targets, metric_of(euclidean));
+    return cuda::assign_work_bytes(rows, targets, metric_of(euclidean), n);
   });
 }
 
 inline void bind_device_assign(const Address& x, int64_t n_rows, int64_t dim,
                                const Address& centroids, int64_t n_clusters, bool euclidean,
                                const Address& labels, const Address& scores, const Address& counts,
-                               const Address& work, int64_t work_bytes, int device,
-                               uintptr_t stream) {
+                               const Address& work, int64_t work_bytes, int64_t n_problems,
+                               int device, uintptr_t stream) {
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   const HalfRows targets = device_centroids(centroids, n_clusters, dim);
   int32_t* label = memory<int32_t>(labels, n_rows, "labels");
@@ -42,23 +52,24 @@ inline void bind_device_assign(const Address& x, int64_t n_rows, int64_t dim,
   Counts* count = memory_or_none<Counts>(counts, 1, "counts");
   const Metric metric = metric_of(euclidean);
   const size_t needed =
-      bind_assign_work_bytes(x, n_rows, dim, centroids, n_clusters, euclidean, device);
+      bind_assign_work_bytes(x, n_rows, dim, centroids, n_clusters, euclidean, n_problems, device);
   void* scratch = work_memory(work, work_bytes, needed);
   on_device(device, stream, [&](cuda::Stream queue) {
-    cuda::assign(rows, targets, metric, label, score, count, scratch, queue);
+    cuda::assign(rows, targets, metric, n_problems, label, score, count, scratch, queue);
   });
 }
 
 inline void bind_score_labels(const Address& x, int64_t n_rows, int64_t dim,
                               const Address& centroids, int64_t n_clusters, bool euclidean,
-                              const Address& labels, const Address& scores, int device,
-                              uintptr_t stream) {
+                              const Address& labels, const Address& scores, int64_t n_problems,
+                              int device, uintptr_t stream) {
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   const HalfRows targets = device_centroids(centroids, n_clusters, dim);
+  const int64_t n = problems(n_problems, n_rows, n_clusters);
   const int32_t* label = memory<const int32_t>(labels, n_rows, "labels");
   double* score = memory<double>(scores, n_rows, "scores");
   on_device(device, stream, [&](cuda::Stream queue) {
-    cuda::score_labels(rows, targets, metric_of(euclidean), label, score, queue);
+    cuda::score_labels(rows, targets, metric_of(euclidean), n, label, score, queue);
   });
 }
 
@@ -94,17 +105,19 @@ inline void bind_assign_exact(const Address& x, int64_t n_rows, int64_t dim,
 inline void bind_cuda_assign(py::module_& module) {
   module.def("assign_work_bytes", &bind_assign_work_bytes, py::arg("x"), py::arg("n_rows"),
              py::arg("dim"), py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"),
-             py::kw_only(), py::arg("device"), "-> bytes of assign with these addresses.");
+             py::kw_only(), py::arg("n_problems") = 1, py::arg("device"),
+             "-> bytes of assign with these addresses.");
   module.def("assign", &bind_device_assign, py::arg("x"), py::arg("n_rows"), py::arg("dim"),
              py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
              py::arg("scores"), py::arg("counts"), py::arg("work"), py::arg("work_bytes"),
-             py::kw_only(), py::arg("device"), py::arg("stream"),
-             "x, centroids float16 bits -> labels int32 [n], scores float64 [n] (or None); adds to "
+             py::kw_only(), py::arg("n_problems") = 1, py::arg("device"), py::arg("stream"),
+             "x, centroids float16 bits, of n_problems one after another -> labels int32 [n], "
+             "scores float64 [n] (or None); adds to "
              "counts int64 [3] (or None): rows, rescored, climbed.");
   module.def("score_labels", &bind_score_labels, py::arg("x"), py::arg("n_rows"), py::arg("dim"),
              py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
-             py::arg("scores"), py::kw_only(), py::arg("device"), py::arg("stream"),
-             "labels int32 [n] -> scores float64 [n] as assign gives them.");
+             py::arg("scores"), py::kw_only(), py::arg("n_problems") = 1, py::arg("device"),
+             py::arg("stream"), "labels int32 [n] -> scores float64 [n] as assign gives them.");
   module.def("assign_exact_work_bytes", &bind_assign_exact_work_bytes, py::arg("x"),
              py::arg("n_rows"), py::arg("dim"), py::arg("centroids"), py::arg("element"),
              py::arg("n_clusters"), py::arg("euclidean"), py::kw_only(), py::arg("device"),

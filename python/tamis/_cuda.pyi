@@ -44,6 +44,7 @@ def assign_work_bytes(
     n_clusters: int,
     euclidean: bool,
     *,
+    n_problems: int = 1,
     device: int,
 ) -> int: ...
 def assign(
@@ -59,6 +60,7 @@ def assign(
     work: _Address,
     work_bytes: int,
     *,
+    n_problems: int = 1,
     device: int,
     stream: int,
 ) -> None: ...
@@ -72,6 +74,7 @@ def score_labels(
     labels: _Address,
     scores: _Address,
     *,
+    n_problems: int = 1,
     device: int,
     stream: int,
 ) -> None: ...

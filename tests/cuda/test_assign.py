@@ -21,32 +21,41 @@ pytestmark = pytest.mark.usefixtures("mainloop")
 
 
 def assign(
-    library: Library, x: Rows, centroids: Rows, metric: str, *, shift: int = 0
+    library: Library, x: Rows, centroids: Rows, metric: str, *, shift: int = 0, problems: int = 1
 ) -> tuple[Any, Any, Any]:
     """One call. shift: elements by which both operands are off their alignment."""
-    labels, scores, counts = _assign(library, x, centroids, metric, shift, scored=True)
-    alone, rescored, fewer = _assign(library, x, centroids, metric, shift, scored=False)
+    problem = (library, x, centroids, metric, shift, problems)
+    labels, scores, counts = _assign(*problem, scored=True)
+    alone, rescored, fewer = _assign(*problem, scored=False)
     assert_same_bits((alone, rescored), (labels, scores), "labels first")
     assert fewer[0] == counts[0] and fewer[1] <= counts[1] and fewer[2] == counts[2]
     return labels, scores, counts
 
 
 def _assign(
-    library: Library, x: Rows, centroids: Rows, metric: str, shift: int, *, scored: bool
+    library: Library,
+    x: Rows,
+    centroids: Rows,
+    metric: str,
+    shift: int,
+    problems: int,
+    *,
+    scored: bool,
 ) -> tuple[Any, Any, Any]:
     """Labels with their scores, or labels alone, and then the scores of these."""
     (n, d), k, euclidean = x.shape, len(centroids), int(metric == "euclidean")
     rows, targets = (_shifted(library, part, shift) for part in (x, centroids))
     size = np.zeros(1, np.int64)
-    library.call("emulated_assign_work_bytes", rows, n, targets, k, d, euclidean, size)
+    problem = (rows, n, targets, k, d, euclidean, problems)
+    library.call("emulated_assign_work_bytes", *problem, size)
     labels, scores = library.empty(n, np.int32), library.empty(n, np.float64)
     counts = library.array(np.zeros(3, np.int64))
     library.call(
-        *("emulated_assign", rows, n, targets, k, d, euclidean, labels),
+        *("emulated_assign", *problem, labels),
         *(scores if scored else None, counts, library.empty(int(size[0]), np.uint8)),
     )
     if not scored:
-        library.call("emulated_score_labels", rows, n, targets, k, d, euclidean, labels, scores)
+        library.call("emulated_score_labels", *problem, labels, scores)
     return labels, scores, counts
 
 
@@ -218,6 +227,29 @@ def test_each_part_rescans_its_own_rows(library: Library) -> None:
     with library.configured(sms=1):  # 4096 rows at once
         counts = check(library, x, centroids)
     assert counts.tolist() == [4200, 4198 + 2 * 21, 2]
+
+
+@pytest.mark.parametrize(
+    ("problems", "n", "k", "d"), [(2, 200, 300, 24), (5, 3, 1, 7), (37, 40, 20, 8), (3, 1400, 9, 9)]
+)
+def test_problems_of_one_size_are_done_together(
+    library: Library, problems: int, n: int, k: int, d: int
+) -> None:
+    """One multiprocessor has 4096 rows at once, so 3 problems of 1400 rows take two turns."""
+    x = [cases.mixture(n, d, 2 * i) for i in range(problems)]
+    centroids = [cases.mixture(k, d, 2 * i + 1) for i in range(problems)]
+    for i in range(0, problems, 2):
+        centroids[i][:] = centroids[i][0]  # ties: rows are rescanned where there are many
+    for metric in METRICS:
+        expected = [on_cpu(*pair, metric) for pair in zip(x, centroids, strict=True)]
+        flat = tuple(np.concatenate(part) for part in zip(*expected, strict=True))
+        for sms in (1, 7):
+            with library.configured(sms=sms, seed=sms):
+                *found, counts = assign(
+                    library, np.concatenate(x), np.concatenate(centroids), metric, problems=problems
+                )
+            assert_same_bits(tuple(found), flat, (metric, sms))
+            assert counts[0] == problems * n
 
 
 def test_no_rows_no_work(library: Library) -> None:

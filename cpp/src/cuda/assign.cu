@@ -24,6 +24,11 @@ struct Penalty {
   float* bias = nullptr;    // [n_clusters] its negative, rounded
 };
 
+// Of one problem.
+struct Sizes {
+  int64_t rows, columns;
+};
+
 // Rows with too many candidates, in any order.
 struct Rescans {
   unsigned long long* count = nullptr;
@@ -57,10 +62,10 @@ __device__ __forceinline__ void count(int64_t* counter, int64_t n) {
 }
 
 // A warp for each row: decides among its candidates. penalty: null for dot; scores: null unless
-// kScored.
+// kScored; sizes: of the problems.
 template <bool kScored>
 __global__ void __launch_bounds__(kBlockThreads, 4)
-    decide(HalfRows x, HalfRows centroids, const double* penalty, float margin,
+    decide(HalfRows x, HalfRows centroids, Sizes sizes, const double* penalty, float margin,
            CandidateLists lists, int32_t* labels, double* scores, Rescans rescans, Counts* counts) {
   const bool leads = threadIdx.x % 32 == 0;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
@@ -68,8 +73,9 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   int64_t n_rows = 0, n_rescored = 0, n_rescans = 0;
   for (; row < x.n_rows; row += stride) {
     int n_scored = 0;
+    const int64_t first = row / sizes.rows * sizes.columns;
     const Best best = best_of<kScored>(lists, row, margin, n_scored, [&](int32_t column) {
-      return exact_score(x, centroids, penalty, row, column);
+      return exact_score(x, centroids, penalty, row, first + column);
     });
     ++n_rows;
     n_rescored += n_scored;
@@ -90,8 +96,8 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
 
 // A block for each row to rescan, against all columns. scores: or null.
 __global__ void __launch_bounds__(kBlockThreads, 4)
-    rescan(HalfRows x, HalfRows centroids, const double* penalty, Rescans rescans, int32_t* labels,
-           double* scores, Counts* counts) {
+    rescan(HalfRows x, HalfRows centroids, Sizes sizes, const double* penalty, Rescans rescans,
+           int32_t* labels, double* scores, Counts* counts) {
   Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int64_t n = static_cast<int64_t>(*rescans.count);
@@ -99,13 +105,14 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   int64_t n_rescored = 0;
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int64_t row = rescans.row[i];
+    const int64_t first = row / sizes.rows * sizes.columns;
     Best best = {0, kNoColumn};
-    for (int64_t column = warp; column < centroids.n_rows; column += kWarps) {
+    for (int64_t column = warp; column < sizes.columns; column += kWarps) {
       const double quick =
-          quick_warp_dot(x.data + row * x.dim, centroids.data + column * x.dim, x.dim);
-      const double most = quick + error - (penalty != nullptr ? penalty[column] : 0);
+          quick_warp_dot(x.data + row * x.dim, centroids.data + (first + column) * x.dim, x.dim);
+      const double most = quick + error - (penalty != nullptr ? penalty[first + column] : 0);
       if (best.column != kNoColumn && most < best.score) continue;
-      const Best next = {exact_score(x, centroids, penalty, row, column),
+      const Best next = {exact_score(x, centroids, penalty, row, first + column),
                          static_cast<int32_t>(column)};
       ++n_rescored;
       if (beats(next, best)) best = next;
@@ -129,7 +136,9 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The parts of the work memory, and how much is done at once.
 struct Plan {
-  int64_t rows_at_once = 0, columns_per_split = 0;
+  Sizes sizes;
+  // More than one problem at once has all of its rows at once.
+  int64_t problems_at_once = 1, rows_at_once = 0, columns_per_split = 0;
   int sms = 0;
   Mainloop mainloop = Mainloop::mma;
   int32_t splits = 1;
@@ -137,16 +146,21 @@ struct Plan {
   size_t rows = 0, centroids = 0, exact = 0, bias = 0, list = 0, count = 0, rescans = 0,
          rescan_count = 0, bytes = 0;
 
-  Plan(const HalfRows& x, const HalfRows& centroids, Metric metric) {
+  Plan(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems)
+      : sizes{x.n_rows / n_problems, centroids.n_rows / n_problems} {
     const int ordinal = current_device();
     sms = device(ordinal).sms;
     mainloop = centroids.n_rows <= kMostMappedRows ? mainloop_of(ordinal) : Mainloop::mma;
     const Pace pace = pace_of(mainloop, sms);
-    rows_at_once = std::min(x.n_rows, kWaves * sms * kBlockRows);
-    const int64_t row_groups = std::max<int64_t>(1, ceil_div(rows_at_once, pace.rows));
-    const int64_t tiles = ceil_div(centroids.n_rows, pace.tile_columns);
+    const int64_t most_rows = kWaves * sms * kBlockRows;
+    const int64_t each = std::max<int64_t>(1, sizes.rows);
+    problems_at_once =
+        std::clamp<int64_t>(most_rows / each, 1, std::min(n_problems, kMostProblems));
+    rows_at_once = problems_at_once * std::min(sizes.rows, most_rows);
+    const int64_t row_groups = problems_at_once * ceil_div(std::min(each, most_rows), pace.rows);
+    const int64_t tiles = ceil_div(sizes.columns, pace.tile_columns);
     columns_per_split = tiles_per_split(row_groups, tiles, pace.groups_at_once) * pace.tile_columns;
-    splits = static_cast<int32_t>(ceil_div(centroids.n_rows, columns_per_split));
+    splits = static_cast<int32_t>(ceil_div(sizes.columns, columns_per_split));
     const auto n_rows = static_cast<size_t>(rows_at_once);
     const auto n_clusters = static_cast<size_t>(centroids.n_rows);
     const auto n_lists = n_rows * static_cast<size_t>(splits);
@@ -179,16 +193,39 @@ Grid warps_for(int64_t n, int sms) {
   return {std::min(ceil_div(n, kWarps), static_cast<int64_t>(sms) * 32)};
 }
 
-}  // namespace
-
-size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric) {
-  return Plan(x, centroids, metric).bytes;
+// Rows of one problem, or of some whole ones. x and centroids are packed.
+void assign_part(const Plan& plan, const HalfRows& x, const HalfRows& centroids, int32_t n_problems,
+                 const Penalty& penalty, int32_t* labels, double* scores, Counts* counts,
+                 void* work, Stream stream) {
+  const CandidateLists lists = {Plan::at<Candidate>(work, plan.list),
+                                Plan::at<int32_t>(work, plan.count), plan.splits};
+  const Rescans rescans = {Plan::at<unsigned long long>(work, plan.rescan_count),
+                           Plan::at<int32_t>(work, plan.rescans)};
+  const Sizes sizes = {x.n_rows / n_problems, centroids.n_rows / n_problems};
+  // The bias and its addition are rounded by 2^-25 and 2^-24.
+  const float margin = margin_of(dot_error(x.dim) + (penalty.bias != nullptr ? 0x1p-23 : 0));
+  fill(rescans.count, 0, sizeof *rescans.count, stream);
+  find_candidates({x, centroids, n_problems, penalty.bias, margin, plan.columns_per_split, lists},
+                  plan.mainloop, plan.sms, stream);
+  launch(scores != nullptr ? decide<true> : decide<false>, warps_for(x.n_rows, plan.sms),
+         kBlockThreads, 0, stream, x, centroids, sizes, penalty.exact, margin, lists, labels,
+         scores, rescans, counts);
+  launch(rescan, Grid{std::min<int64_t>(x.n_rows, plan.sms * 8)}, kBlockThreads,
+         kWarps * sizeof(Best), stream, x, centroids, sizes, penalty.exact, rescans, labels, scores,
+         counts);
 }
 
-void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t* labels,
-            double* scores, Counts* counts, void* work, Stream stream) {
+}  // namespace
+
+size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric,
+                         int64_t n_problems) {
+  return Plan(x, centroids, metric, n_problems).bytes;
+}
+
+void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems,
+            int32_t* labels, double* scores, Counts* counts, void* work, Stream stream) {
   if (x.n_rows == 0) return;
-  const Plan plan(x, centroids, metric);
+  const Plan plan(x, centroids, metric, n_problems);
   const HalfRows columns = packed(centroids, Plan::at<void*>(work, plan.centroids), stream);
   const bool euclidean = metric == Metric::euclidean;
   Penalty penalty;
@@ -197,26 +234,21 @@ void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t
     launch(penalize, warps_for(columns.n_rows, plan.sms), kBlockThreads, 0, stream, columns,
            penalty);
   }
-  const CandidateLists lists = {Plan::at<Candidate>(work, plan.list),
-                                Plan::at<int32_t>(work, plan.count), plan.splits};
-  const Rescans rescans = {Plan::at<unsigned long long>(work, plan.rescan_count),
-                           Plan::at<int32_t>(work, plan.rescans)};
-  // The bias and its addition are rounded by 2^-25 and 2^-24.
-  const float margin = margin_of(dot_error(columns.dim) + (euclidean ? 0x1p-23 : 0));
-  for (int64_t begin = 0; begin < x.n_rows; begin += plan.rows_at_once) {
-    const HalfRows part = {x.data + begin * x.dim, std::min(plan.rows_at_once, x.n_rows - begin),
-                           x.dim};
-    const HalfRows rows = packed(part, Plan::at<void*>(work, plan.rows), stream);
-    fill(rescans.count, 0, sizeof *rescans.count, stream);
-    find_candidates({rows, columns, penalty.bias, margin, plan.columns_per_split, lists},
-                    plan.mainloop, plan.sms, stream);
-    double* to = scores != nullptr ? scores + begin : nullptr;
-    launch(to != nullptr ? decide<true> : decide<false>, warps_for(rows.n_rows, plan.sms),
-           kBlockThreads, 0, stream, rows, columns, penalty.exact, margin, lists, labels + begin,
-           to, rescans, counts);
-    launch(rescan, Grid{std::min<int64_t>(rows.n_rows, plan.sms * 8)}, kBlockThreads,
-           kWarps * sizeof(Best), stream, rows, columns, penalty.exact, rescans, labels + begin, to,
-           counts);
+  // Whole problems, or parts of one.
+  const auto [n_rows, n_columns] = plan.sizes;
+  int64_t end = 0;
+  for (int64_t begin = 0; begin < x.n_rows; begin = end) {
+    const int64_t problem = begin / n_rows, last = problem + plan.problems_at_once;
+    end = std::min(begin + plan.rows_at_once, std::min(last, n_problems) * n_rows);
+    const int64_t first = problem * n_columns;
+    const int64_t n_here = std::max<int64_t>(1, (end - begin) / n_rows);
+    const HalfRows part = {x.data + begin * x.dim, end - begin, x.dim};
+    const HalfRows targets = {columns.data + first * columns.dim, n_here * n_columns, columns.dim};
+    const Penalty here = {euclidean ? penalty.exact + first : nullptr,
+                          euclidean ? penalty.bias + first : nullptr};
+    assign_part(plan, packed(part, Plan::at<void*>(work, plan.rows), stream), targets,
+                static_cast<int32_t>(n_here), here, labels + begin,
+                scores != nullptr ? scores + begin : nullptr, counts, work, stream);
   }
 }
 

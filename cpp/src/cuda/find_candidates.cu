@@ -34,59 +34,70 @@ struct MatrixShared {
   Lists lists;
 };
 
-// blockIdx.x: 128 rows; blockIdx.y: a split of the columns.
+// blockIdx.x: 128 rows; blockIdx.y: a split of the columns; blockIdx.z: a problem.
 template <bool kBias>
 __global__ void __launch_bounds__(kBlockThreads, kBlocksPerSm) find_by_mma(Find find) {
   auto& shared = *reinterpret_cast<MatrixShared*>(shared_memory());
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kBlockRows;
-  const int64_t column = blockIdx.y * find.columns_per_split;
-  const RowRange rows = {find.x.data, find.x.dim, row, min(row + kBlockRows, find.x.n_rows)};
+  const int64_t n_rows = find.x.n_rows / find.n_problems;
+  const int64_t n_columns = find.columns.n_rows / find.n_problems;
+  const int64_t row = blockIdx.z * n_rows + static_cast<int64_t>(blockIdx.x) * kBlockRows;
+  const int64_t column_begin = blockIdx.z * n_columns;
+  const int64_t column = column_begin + blockIdx.y * find.columns_per_split;
+  const RowRange rows = {find.x.data, find.x.dim, row,
+                         min(row + kBlockRows, (blockIdx.z + 1) * n_rows)};
   const RowRange columns = {find.columns.data, find.columns.dim, column,
-                            min(column + find.columns_per_split, find.columns.n_rows)};
-  const int n_rows = static_cast<int>(rows.end - rows.begin);
-  clear<BlockSharers>(shared.lists, n_rows);
+                            min(column + find.columns_per_split, column_begin + n_columns)};
+  const int n_own = static_cast<int>(rows.end - rows.begin);
+  clear<BlockSharers>(shared.lists, n_own);
   multiply(rows, columns, shared.stages, [&](int64_t first, Sums& sums) {
     score<kBias>(first, columns.end, find.bias, sums);
-    collect(shared.lists, sums, static_cast<int32_t>(first), find.margin);
+    collect(shared.lists, sums, static_cast<int32_t>(first - column_begin), find.margin);
   });
-  flush<BlockSharers>(shared.lists, find.to, row, n_rows, static_cast<int>(blockIdx.y));
+  flush<BlockSharers>(shared.lists, find.to, row, n_own, static_cast<int>(blockIdx.y));
 }
 
-// What the warpgroup mainloop does. A walk: a split of the columns, for 128 rows of every block of
-// a cluster; clusters next to each other take the same columns.
+// What the warpgroup mainloop does. A walk: a split of the columns of one problem, for 128 of its
+// rows in every block of a cluster; clusters next to each other take the same columns.
 template <bool kBias>
 struct FindJob {
   const Find& find;
-  int row_groups;
+  int32_t n_rows, n_columns;  // of a problem
+  int32_t row_groups;         // of a problem, a cluster's rows each
   Lists& lists;
+  int32_t column_begin = 0;  // of the current walk's problem
 
   __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x) / kCluster; }
   __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x) / kCluster; }
-  __device__ __forceinline__ int end() const { return row_groups * find.to.splits; }
-
-  __device__ __forceinline__ Walk walk(int i) const {
-    const int64_t column = split(i) * find.columns_per_split;
-    const int64_t n_columns = min(find.columns_per_split, find.columns.n_rows - column);
-    return {row(i), static_cast<int32_t>(column),
-            static_cast<int32_t>(n_columns + kTileColumns - 1) / kTileColumns};
+  __device__ __forceinline__ int end() const {
+    return row_groups * find.to.splits * find.n_problems;
   }
-  __device__ __forceinline__ void begin(int i) { clear<WarpSharers>(lists, n_rows(i)); }
+
+  __device__ __forceinline__ Walk walk(int i) {
+    column_begin = problem(i) * n_columns;
+    const int64_t begin = split(i) * find.columns_per_split;
+    const auto n = static_cast<int32_t>(min(find.columns_per_split, n_columns - begin));
+    return {problem(i) * n_rows + place(i), column_begin + static_cast<int32_t>(begin),
+            (n + kTileColumns - 1) / kTileColumns};
+  }
+  __device__ __forceinline__ void begin(int i) { clear<WarpSharers>(lists, n_own(i)); }
   __device__ __forceinline__ void collect(int32_t column, WarpgroupSums& sums) {
-    score<kBias>(column, find.columns.n_rows, find.bias, sums);
-    cuda::collect(lists, sums, column, find.margin);
+    score<kBias>(column, column_begin + n_columns, find.bias, sums);
+    cuda::collect(lists, sums, column - column_begin, find.margin);
   }
   __device__ __forceinline__ void finish(int i) {
-    flush<WarpSharers>(lists, find.to, row(i), n_rows(i), split(i));
+    flush<WarpSharers>(lists, find.to, int64_t{problem(i)} * n_rows + place(i), n_own(i), split(i));
   }
 
  private:
-  __device__ __forceinline__ int split(int i) const { return i / row_groups; }
-  __device__ __forceinline__ int32_t row(int i) const {
+  __device__ __forceinline__ int split(int i) const { return i / row_groups % find.to.splits; }
+  __device__ __forceinline__ int problem(int i) const { return i / row_groups / find.to.splits; }
+  // Of the block's first row, in its problem: past the end where there is none.
+  __device__ __forceinline__ int32_t place(int i) const {
     const int block = static_cast<int>(blockIdx.x) % kCluster;
     return (i % row_groups * kCluster + block) * kBlockRows;
   }
-  __device__ __forceinline__ int n_rows(int i) const {
-    return static_cast<int>(max(int64_t{0}, min(find.x.n_rows - row(i), int64_t{kBlockRows})));
+  __device__ __forceinline__ int n_own(int i) const {
+    return max(0, min(n_rows - place(i), kBlockRows));
   }
 };
 
@@ -98,10 +109,10 @@ struct WalkShared {
 template <bool kBias>
 __global__ void __launch_bounds__(kWalkerThreads, 1)
     find_by_wgmma(const __grid_constant__ TensorMap rows, const __grid_constant__ TensorMap columns,
-                  Find find, int row_groups) {
+                  Find find, int32_t n_rows, int32_t n_columns, int32_t row_groups) {
   if constexpr (kHasWarpgroups) {
     auto& shared = *reinterpret_cast<WalkShared*>(shared_memory());
-    FindJob<kBias> job{find, row_groups, shared.lists};
+    FindJob<kBias> job{find, n_rows, n_columns, row_groups, shared.lists};
     multiply<kCluster>(rows, columns, find.x.dim, shared.ring, job);
   } else {
     __trap();  // use_mainloop refuses
@@ -121,17 +132,22 @@ Pace pace_of(Mainloop mainloop, int sms) {
 
 void find_candidates(const Find& find, Mainloop mainloop, int sms, Stream stream) {
   const Pace pace = pace_of(mainloop, sms);
-  const int64_t row_groups = ceil_div(find.x.n_rows, pace.rows);
+  const int64_t n_rows = find.x.n_rows / find.n_problems;
+  const int64_t n_columns = find.columns.n_rows / find.n_problems;
+  const int64_t row_groups = ceil_div(n_rows, pace.rows);
   if (mainloop == Mainloop::mma) {
     launch(find.bias != nullptr ? find_by_mma<true> : find_by_mma<false>,
-           Grid{row_groups, find.to.splits}, kBlockThreads, sizeof(MatrixShared), stream, find);
+           Grid{row_groups, find.to.splits, find.n_problems}, kBlockThreads, sizeof(MatrixShared),
+           stream, find);
     return;
   }
-  const int64_t n_clusters = std::min(row_groups * find.to.splits, pace.groups_at_once);
-  launch_clusters(find.bias != nullptr ? find_by_wgmma<true> : find_by_wgmma<false>, n_clusters,
-                  kCluster, kWalkerThreads, sizeof(WalkShared), stream,
-                  map_rows(find.x, kBlockRows), map_rows(find.columns, kTileColumns / kCluster),
-                  find, static_cast<int>(row_groups));
+  const int64_t n_walks = row_groups * find.to.splits * find.n_problems;
+  launch_clusters(find.bias != nullptr ? find_by_wgmma<true> : find_by_wgmma<false>,
+                  std::min(n_walks, pace.groups_at_once), kCluster, kWalkerThreads,
+                  sizeof(WalkShared), stream, map_rows(find.x, kBlockRows),
+                  map_rows(find.columns, kTileColumns / kCluster), find,
+                  static_cast<int32_t>(n_rows), static_cast<int32_t>(n_columns),
+                  static_cast<int32_t>(row_groups));
 }
 
 }  // namespace tamis::cuda

@@ -167,30 +167,30 @@ TAMIS_EXPORT const char* emulated_shortlist(const float* approximate, const doub
 TAMIS_EXPORT const char* emulated_assign_work_bytes(const uint16_t* x, int64_t n_rows,
                                                     const uint16_t* centroids, int64_t n_clusters,
                                                     int64_t dim, int64_t euclidean,
-                                                    int64_t* bytes) {
+                                                    int64_t n_problems, int64_t* bytes) {
   return guarded([&] {
-    *bytes = static_cast<int64_t>(
-        assign_work_bytes({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean)));
+    *bytes = static_cast<int64_t>(assign_work_bytes({x, n_rows, dim}, {centroids, n_clusters, dim},
+                                                    metric_of(euclidean), n_problems));
   });
 }
 
 TAMIS_EXPORT const char* emulated_assign(const uint16_t* x, int64_t n_rows,
                                          const uint16_t* centroids, int64_t n_clusters, int64_t dim,
-                                         int64_t euclidean, int32_t* labels, double* scores,
-                                         Counts* counts, void* work) {
+                                         int64_t euclidean, int64_t n_problems, int32_t* labels,
+                                         double* scores, Counts* counts, void* work) {
   return guarded([&] {
-    assign({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), labels, scores,
-           counts, work, {});
+    assign({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), n_problems, labels,
+           scores, counts, work, {});
   });
 }
 
 TAMIS_EXPORT const char* emulated_score_labels(const uint16_t* x, int64_t n_rows,
                                                const uint16_t* centroids, int64_t n_clusters,
-                                               int64_t dim, int64_t euclidean,
+                                               int64_t dim, int64_t euclidean, int64_t n_problems,
                                                const int32_t* labels, double* scores) {
   return guarded([&] {
-    score_labels({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), labels,
-                 scores, {});
+    score_labels({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), n_problems,
+                 labels, scores, {});
   });
 }
 

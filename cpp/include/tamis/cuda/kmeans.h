@@ -20,15 +20,19 @@ namespace tamis::cuda {
 // stored. Work is 136 bytes a row for half a million rows at a time (on a large GPU), 132 more for
 // each split of the columns where rows are few; where dim is not a multiple of 8, or data not
 // 16-byte aligned, it holds a copy of the centroids and of so many rows, too.
-// labels: int32 [n_rows]; scores: float64 [n_rows], or null: then a row whose best is certain from
-// the matrix pass is not read again; counts: added to, or null.
-size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric);
-void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int32_t* labels,
-            double* scores, Counts* counts, void* work, Stream stream);
+//
+// n_problems problems of one size may be done together: their rows lie one after another, and so do
+// their centroids; both numbers are multiples of n_problems, labels count from the problem's first
+// centroid. labels: int32 [n_rows]; scores: float64 [n_rows], or null: then a row whose best is
+// certain from the matrix pass is not read again; counts: added to, or null.
+size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric,
+                         int64_t n_problems);
+void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems,
+            int32_t* labels, double* scores, Counts* counts, void* work, Stream stream);
 
-// The scores of labels that are there, the same bits. A row whose label is not in
-// 0 .. n_clusters - 1 keeps what is in scores. labels: int32 [n_rows]; scores: float64 [n_rows].
-void score_labels(const HalfRows& x, const HalfRows& centroids, Metric metric,
+// The scores of labels that are there, the same bits, of one problem or more. A row whose label is
+// no centroid's keeps what is in scores. labels: int32 [n_rows]; scores: float64 [n_rows].
+void score_labels(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems,
                   const int32_t* labels, double* scores, Stream stream);
 
 inline constexpr int kMostTop = 64;
