@@ -1,4 +1,4 @@
-"""The emulated CUDA library, built once per session."""
+"""The emulated CUDA library."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.cuda.library import Library, build
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return Library(build(tmp_path_factory.mktemp("emulation")))
+def built() -> Library:
+    return Library(build())
 
 
 @pytest.fixture(scope="module", params=["mma", "wgmma"])

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
+from tests.cuda.compiled import EMULATION, ROOT, compiled
 
-ROOT = Path(__file__).parents[2]
-EMULATION = Path(__file__).with_name("emulation")
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
-FLAGS = [
-    *("-std=c++20", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-DTAMIS_EMULATION"),
-    *(f"-I{EMULATION}", f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cpp/src'}"),
-]
 # Answered by emulation/sanitizer.cpp and access.cpp: the sanitizers' own libraries are not linked.
 CHECKS = [
     "-fsanitize=thread",
@@ -44,39 +33,13 @@ GUARD_BYTE = 0xFB
 POISON = 0xFF  # NaN in every float format, -1 in every integer
 
 
-def sources() -> dict[Path, list[str]]:
-    """Every file of the library with the flags of its own."""
-    kernels = [
-        *sorted((ROOT / "cpp/src/cuda").glob("*.cu")),
-        *sorted((ROOT / "cpp/src/cuda").glob("*.cpp")),
-    ]
-    emulation = sorted(EMULATION.glob("*.cpp"))
+def build() -> Path:
+    """The compiled library, every file with the flags of its own."""
+    kernels = [*(ROOT / "cpp/src/cuda").glob("*.cu"), *(ROOT / "cpp/src/cuda").glob("*.cpp")]
+    emulation = [*EMULATION.glob("*.cpp")]
     checked = [*kernels, *(path for path in emulation if path.stem.startswith("exports_"))]
-    return {path: ["-O1", *CHECKS] if path in checked else ["-O2"] for path in kernels + emulation}
-
-
-def build(folder: Path) -> Path:
-    """Compile and link the library; skip the test where there is no compiler."""
-    if COMPILER is None:
-        pytest.skip("there is no C++ compiler")
-
-    def compile_one(item: tuple[Path, list[str]]) -> Path:
-        source, flags = item
-        target = folder / f"{source.name}.o"
-        _run([COMPILER, *FLAGS, *flags, "-x", "c++", "-c", source, "-o", target])
-        return target
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        objects = list(pool.map(compile_one, sources().items()))
-    library = folder / "libtamis_emulation.so"
-    _run([COMPILER, "-shared", "-pthread", "-Wl,--no-undefined", *objects, "-o", library])
-    return library
-
-
-def _run(command: list[Any]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.fail(f"{' '.join(map(str, command))}\n{done.stderr}", pytrace=False)
+    flags = {path: ["-O1", *CHECKS] if path in checked else ["-O2"] for path in kernels + emulation}
+    return compiled("libtamis_emulation.so", flags, "-Wl,--no-undefined")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cuda.library import ROOT
+from tests.cuda.compiled import ROOT
 
 import tamis
 
