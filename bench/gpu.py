@@ -5,7 +5,8 @@
     python bench/gpu.py --rehearse           # toy sizes on the emulated device; needs no GPU
 
 Rows run in a process of their own, which is started anew behind a row that failed or hung, so that
-one does not take the others along. See bench/README.md.
+one does not take the others along. A row that failed while there was more than one mainloop is
+measured again with the first one alone, and so is what follows. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # `bench` as a package
 sys.path.append(str(ROOT / "tests"))  # cases.py, the inputs that tests and benchmarks share
 
+PROGRAM = (sys.executable, str(Path(__file__).resolve()))
 ROW_LIMIT_S = 75.0
-START_LIMIT_S = 90.0  # libraries, context, self-check
+START_LIMIT_S = 90.0  # libraries, context
 MARK = "gpu-row: "
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, 1 where an answer was wrong or a row failed. A missed bar is no error."""
+    from bench.gpu_rows import ROWS
+    from tamis.cuda.mainloop import MAINLOOPS
+
     parser = argparse.ArgumentParser(
         prog="bench/gpu.py",
         description=__doc__,
@@ -45,9 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, emulated device")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--rows-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--mainloops",
+        nargs="+",
+        metavar="NAME",
+        choices=MAINLOOPS,
+        default=list(MAINLOOPS),
+        help="those of the device that are measured, in this order (default: mma wgmma)",
+    )
     options = parser.parse_args(arguments)
-    from bench.gpu_rows import ROWS
-
     names = options.rows or list(ROWS)
     unknown = [name for name in names if name not in ROWS]
     if unknown:
@@ -56,75 +67,144 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(names))
         return 0
     if options.alone:
-        return _alone(names, options)
-    return _together(names, options)
+        try:
+            return _alone(names, options)
+        except Exception as error:
+            _say({"fault": _in_short(error)})
+            raise
+    return Run(names, options).together()
 
 
 def _alone(names: Sequence[str], options: argparse.Namespace) -> int:
     """In a process of its own: measure row after row, and say each as a line of JSON."""
+    from bench.gpu_first import first_calls
     from bench.gpu_lab import open_lab
     from bench.gpu_result import FAILED, Row
-    from bench.gpu_rows import TOY, Sizes, first_calls, measured
+    from bench.gpu_rows import TOY, Sizes, measured
 
-    lab = open_lab(rehearse=options.rehearse)
-    first = {} if options.rows_only else first_calls(lab)
-    _say({"about": lab.about(), "first_calls": first, "ceilings": lab.ceilings()})
+    lab, why = open_lab(rehearse=options.rehearse, mainloops=options.mainloops)
+    lab.says = lambda mainloop: _say({"uses": mainloop})
+    _say({"about": lab.about(), "mainloops": lab.mainloops, "without": why})
+    for first in () if options.rows_only else first_calls(lab):
+        _say({"first_call": first})
+    _say({"ceilings": lab.ceilings()})
     for name in names:
         _say({"begins": name})
         try:
             row = measured(lab, name, TOY if options.rehearse else Sizes())
         except Exception as error:  # noqa: BLE001 - whatever it was, the other rows go on
-            row = Row(name, status=FAILED, note=f"{type(error).__name__}: {_first_line(error)}")
+            row = Row(name, status=FAILED, note=_in_short(error))
         _say({"row": vars(row)})
         if row.status == FAILED:
             return 1  # the context may be gone; the rest gets a new one
     return 0
 
 
-def _together(names: Sequence[str], options: argparse.Namespace) -> int:
-    from bench.gpu_result import FAILED, NOT_RUN, Row
+class Run:
+    """Processes of rows, one behind the other, until every row is measured."""
 
-    until = time.monotonic() + options.seconds
-    report = Report(options)
-    left, rows_only = list(names), False
-    while left:
-        begun, fault, failed = "", "", False
-        words = [sys.executable, str(Path(__file__).resolve()), "--alone", "--rows", *left]
-        words += ["--rehearse"] * options.rehearse + ["--rows-only"] * rows_only
-        for said in spoken(words, until):
-            if "about" in said:
-                report.know(said)
-            elif "begins" in said:
-                begun = said["begins"]
-            elif "row" in said:
-                report.add(Row(**said["row"]))
-                left.remove(said["row"]["name"])
-                begun, failed = "", report.rows[-1].status == FAILED
+    def __init__(self, names: Sequence[str], options: argparse.Namespace) -> None:
+        from bench.gpu_report import Report
+
+        self.options = options
+        self.left = list(names)
+        self.mainloops = list(options.mainloops)
+        self.rows_only = False
+        self.report = Report(options.out, judged=not options.rehearse)
+        self._suspect = ""  # the row that failed with all mainloops, though not by the last one
+        self._start()
+
+    def _start(self) -> None:
+        self.begun = self.fault = self.uses = ""
+        self.present: list[str] = []  # the mainloops of this process
+        self.failed: Any = None  # a row
+
+    def together(self) -> int:
+        """The exit code."""
+        from bench.gpu_result import FAILED, NOT_RUN, Row
+
+        until = time.monotonic() + self.options.seconds
+        while self.left:
+            self._start()
+            for said in spoken(self._words(), until):
+                self._hear(said)
+            if not self.left:
+                break
+            if time.monotonic() >= until:
+                self._give_up(NOT_RUN, "out of time")
+            elif self.failed is not None:
+                self._judge(self.failed)
+            elif self.begun:
+                note = self.fault or "its process ended"
+                self._judge(Row(self.begun, status=FAILED, note=note))
+            elif not self.rows_only:  # a kernel that no row needs may have failed
+                self.rows_only = True
+                self.report.first_fault = self._said_of("the first call")
+            else:  # before its first row: the next process would do no better
+                self._give_up(FAILED, self.fault or "its process said nothing")
+        self.report.finish()
+        return 1 if self.report.bad else 0
+
+    def _words(self) -> list[str]:
+        words = [*PROGRAM, "--alone", "--rows", *self.left, "--mainloops", *self.mainloops]
+        return words + ["--rehearse"] * self.options.rehearse + ["--rows-only"] * self.rows_only
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        from bench.gpu_result import FAILED, Row
+
+        if "about" in said:
+            self.present = said["mainloops"]
+            self.report.know(said)
+        elif "first_call" in said:
+            self.report.first_calls.append(said["first_call"])
+        elif "ceilings" in said:
+            self.report.ceilings = self.report.ceilings or said["ceilings"]
+        elif "uses" in said:
+            self.uses = said["uses"]
+        elif "begins" in said:
+            self.begun = said["begins"]
+        elif "row" in said:
+            row, self.begun = Row(**said["row"]), ""
+            if row.status == FAILED:
+                self.failed = row
             else:
-                fault = said["fault"]
-        if not left:
-            break
-        if time.monotonic() >= until:
-            for name in left:
-                report.add(Row(name, status=NOT_RUN, note="out of time"))
-            break
-        if begun:
-            report.add(Row(begun, status=FAILED, note=fault or "its process ended"))
-            left.remove(begun)
-        elif not failed and not rows_only:  # a kernel that no row needs may have failed
-            rows_only, report.first_fault = True, fault or "its process said nothing"
-        elif not failed:  # before its first row: the next process would do no better
-            for name in left:
-                report.add(Row(name, status=FAILED, note=fault or "its process said nothing"))
-            break
-    report.finish()
-    return 1 if report.first_fault or any(row.bad for row in report.rows) else 0
+                self._add(row)
+        else:
+            self.fault = self.fault or said["fault"]  # the first one is the cause
+
+    def _add(self, row: Any) -> None:
+        self.report.add(row)
+        self.left.remove(row.name)
+
+    def _judge(self, row: Any) -> None:
+        """A row has failed: it is measured again where it may be the fault of a mainloop."""
+        if len(self.present) > 1:
+            self._suspect = "" if self.uses == self.present[-1] else row.name
+            self.mainloops = self.present[:1]
+            why = f"{self.present[-1]}: FAILED in '{row.name}' ({row.note})"
+            self.report.mainloop_fault = why
+            print(f"{why}; from here on {self.mainloops[0]} alone", flush=True)
+            return
+        if row.name == self._suspect:  # it fails by itself
+            self.mainloops, self.report.mainloop_fault = list(self.options.mainloops), ""
+        self._add(row)
+
+    def _give_up(self, status: str, note: str) -> None:
+        from bench.gpu_result import Row
+
+        for name in list(self.left):
+            self._add(Row(name, status=status, note=note))
+
+    def _said_of(self, what: str) -> str:
+        by = f" by {self.uses}" if self.uses else ""
+        return f"{what}{by}: {self.fault or 'its process said nothing'}"
 
 
 def spoken(words: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
     """What a process of rows says, as it comes; last a fault, if it has one.
 
-    It is stopped where it says nothing for ROW_LIMIT_S, or the time of the whole run is over.
+    It is stopped where it says nothing for ROW_LIMIT_S, where the time of the whole run is over,
+    and behind a row that failed: what is left of its context may hang.
     """
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     lines: queue.Queue[str | None] = queue.Queue()
@@ -138,7 +218,7 @@ def spoken(words: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    limit, row_failed = START_LIMIT_S, False
+    limit = START_LIMIT_S
     try:
         while True:
             left = min(limit, until - time.monotonic())
@@ -152,98 +232,18 @@ def spoken(words: Sequence[str], until: float) -> Iterator[dict[str, Any]]:
                 break
             if line.startswith(MARK):
                 said = json.loads(line.removeprefix(MARK))
-                row_failed = said.get("row", {}).get("status") == "FAILED"
                 limit = ROW_LIMIT_S
                 yield said
+                if said.get("row", {}).get("status") == "FAILED":
+                    return
             else:
                 print(line, end="", file=sys.stderr)
-        if process.wait() and not row_failed:
+        if process.wait():
             yield {"fault": f"its process ended with exit code {process.returncode}"}
     finally:
         process.kill()
         process.wait()
         reader.join(timeout=5)
-
-
-class Report:
-    """The results so far, on the screen and in files."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        from bench import machine
-        from tamis._native import facts
-
-        self.options = options
-        self.rows: list[Any] = []
-        self.ceilings: dict[str, float] = {}
-        self.about: dict[str, Any] = machine.conditions(int(facts()["threads"]))
-        self.first_calls: list[dict[str, float]] = []
-        self.first_fault = ""
-
-    def know(self, said: dict[str, Any]) -> None:
-        """The machine, as a process of rows found it."""
-        if said["first_calls"]:
-            self.first_calls.append(said["first_calls"])
-        if not self.ceilings:
-            self.about |= said["about"]
-            self.ceilings = said["ceilings"]
-
-    def add(self, row: Any) -> None:
-        """One more; what is written by now holds if the next one never ends."""
-        self.rows.append(row)
-        rate = "" if row.tflops is None else f", {row.tflops:.0f} TFLOP/s"
-        ms = "" if row.ms is None else f", {row.ms:.4g} ms"
-        print(f"{row.name}: {row.status}{ms}{rate} {row.note}".rstrip(), flush=True)
-        self._write()
-
-    def finish(self) -> None:
-        """The table, last."""
-        print("\n" + self.text(), flush=True)
-
-    def text(self) -> str:
-        from bench.gpu_model import cost_model
-        from bench.gpu_result import table
-        from bench.gpu_rows import BARS
-
-        judged = not self.options.rehearse
-        about = self.about
-        first, check = (
-            ", ".join(
-                [f"{call[name]:.0f} ms" for call in self.first_calls]
-                + ([f"**FAILED** ({self.first_fault})"] if self.first_fault else [])
-            )
-            or "never came so far"
-            for name in ("first_call_ms", "self_check_ms")
-        )
-        lines = [
-            f"{about.get('device', 'no device')}, {about['date']}, commit {about['commit']}, "
-            f"torch {about.get('torch', '-')}, installed: {', '.join(about.get('installed', []))}.",
-            f"First call of each process, self-check included: {first} (bar: 1000 ms); self-check "
-            f"alone, kernels loaded: {check} (bar: 50 ms).",
-            "Ceilings: " + ", ".join(f"{k} {v:.4g}" for k, v in self.ceilings.items()) + ".",
-            "",
-            table(self.rows, BARS, self.ceilings, judged=judged),
-        ]
-        if not judged:
-            return "REHEARSAL: the times say nothing.\n" + "\n".join(lines)
-        model = cost_model({row.name: row for row in self.rows}, self.ceilings)
-        return "\n".join([*lines, "440M x 768, k = 50,000, one GPU:", *(f"- {m}" for m in model)])
-
-    def _write(self) -> None:
-        from bench.gpu_result import as_json
-
-        folder: Path | None = self.options.out
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "conditions": self.about,
-            "first_calls": self.first_calls,
-            "first_fault": self.first_fault,
-            "ceilings": self.ceilings,
-            "rows": [as_json(row) for row in self.rows],
-        }
-        (folder / "gpu.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
-        (folder / "gpu.md").write_text(self.text() + "\n")
 
 
 def _say(said: dict[str, Any]) -> None:
@@ -255,8 +255,8 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 if __name__ == "__main__":

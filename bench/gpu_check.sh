@@ -37,7 +37,8 @@ failed=0
 
 say() { printf '%s\n' "$*" >&2; }
 
-# part NAME LIMIT LOG COMMAND...: runs it for at most LIMIT seconds (of 465), or what is left for all
+# part NAME LIMIT LOG COMMAND...: runs it for at most LIMIT seconds (of 465), or what is left for all.
+# A command that ends with 77 has found that there is nothing for it to do here.
 part() {
   local name=$1 limit=$(($2 * in_all / 465)) log=$out/$3 begin=$SECONDS left=$((in_all - SECONDS)) code
   shift 3
@@ -52,6 +53,7 @@ part() {
   { printf '=== %s\n' "$name" && cat "$scratch/said"; } >>"$log"
   case $code in
     0) record "$name" ok $((SECONDS - begin)) "$(tail -1 "$scratch/said" | clipped)" ;;
+    77) record "$name" 'not run' $((SECONDS - begin)) "$(tail -1 "$scratch/said" | clipped)" ;;
     124 | 137) record "$name" FAILED $((SECONDS - begin)) "stopped after $limit s" ;;
     *)
       record "$name" FAILED $((SECONDS - begin)) \
@@ -73,6 +75,7 @@ facts() {
   uname -sr
   nproc
   nvidia-smi
+  nvidia-smi --query-gpu=name,clocks.sm,clocks.max.sm,power.limit --format=csv
   nvcc --version
   cmake --version
   ninja --version
@@ -129,34 +132,63 @@ sanitize() {
     --launch-timeout 0 "$python" bench/gpu_bits.py --small $rehearse
 }
 
+# sanitizers LIMIT MAINLOOP TOOL...: side by side, for at most LIMIT seconds (of 465). What they
+# could not end is "not run".
 sanitizers() {
-  local tool pids=() limit=$1 code name note verdict begin=$SECONDS
-  if ! command -v compute-sanitizer >/dev/null; then
-    record sanitizers 'not run' 0 'compute-sanitizer is not installed'
+  local tool pids=() limit=$(($1 * in_all / 465)) mainloop=$2 code name note verdict log
+  local begin=$SECONDS left=$((in_all - SECONDS - 5))
+  shift 2
+  if [ "$left" -lt "$limit" ]; then limit=$left; fi
+  if ! command -v compute-sanitizer >/dev/null || [ "$limit" -lt 15 ]; then
+    note='out of time'
+    if [ "$limit" -ge 15 ]; then note='compute-sanitizer is not installed'; fi
+    for tool in "$@"; do record "$tool, $mainloop" 'not run' 0 "$note"; done
     return
   fi
-  say '--- memcheck, racecheck, synccheck, side by side'
-  for tool in memcheck racecheck synccheck; do
-    timeout --kill-after=5 "$limit" bash -c "$(declare -f sanitize); sanitize $tool" \
+  say "--- $*, side by side, $mainloop"
+  for tool in "$@"; do
+    TAMIS_CUDA_MAINLOOP=$mainloop timeout --kill-after=5 "$limit" bash -c "sanitize $tool" \
       >"$scratch/$tool.log" 2>&1 &
     pids+=($!)
   done
-  for tool in memcheck racecheck synccheck; do
+  for tool in "$@"; do
     wait "${pids[0]}"
     code=$?
     pids=("${pids[@]:1}")
-    { printf '=== %s\n' "$tool" && cat "$scratch/$tool.log"; } >>"$out/sanitizers.log"
-    verdict=ok note=$(grep -E 'SUMMARY' "$scratch/$tool.log" | tail -1 | sed 's/^=* *//')
-    if grep -qiE 'device not supported|failed to initialize' "$scratch/$tool.log" &&
-      ! grep -q 'every bit is as on the CPU' "$scratch/$tool.log"; then
+    name="$tool, $mainloop" log=$scratch/$tool.log
+    { printf '=== %s\n' "$name" && cat "$log"; } >>"$out/sanitizers.log"
+    verdict=ok note=$(grep -E 'SUMMARY' "$log" | tail -1 | sed 's/^=* *//')
+    if grep -qiE 'device not supported|failed to initialize' "$log" &&
+      ! grep -q 'every bit is as on the CPU' "$log"; then
       verdict='not run' note='compute-sanitizer does not work on this machine'
     elif [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
       verdict='not run' note="not through after $limit s"
     elif [ "$code" -ne 0 ] || [ -z "$note" ]; then
       verdict=FAILED note="exit code $code, see sanitizers.log; $note"
     fi
-    record "$tool" "$verdict" $((SECONDS - begin)) "$note"
+    record "$name" "$verdict" $((SECONDS - begin)) "$note"
   done
+}
+
+# benchmark: what comes behind it gets a minute, where there is one
+benchmark() {
+  local seconds=$((in_all - SECONDS - 68 * in_all / 465)) most=$((240 * in_all / 465))
+  if [ "$seconds" -lt $((100 * in_all / 465)) ]; then seconds=$((in_all - SECONDS - 8)); fi
+  if [ "$seconds" -gt "$most" ]; then seconds=$most; fi
+  if [ "$seconds" -le 20 ]; then
+    record benchmark 'not run' 0 'out of time'
+    return
+  fi
+  part benchmark 250 gpu.log \
+    "$python" bench/gpu.py --out "$out" --seconds "$seconds" $rehearse
+}
+
+gpu_tests() {
+  if [ -z "$rehearse" ] && "$python" -c 'import pytest' 2>/dev/null; then
+    part "GPU tests, $1" "$2" tests.log env TAMIS_CUDA_MAINLOOP="$1" bash -c tests
+  else
+    record "GPU tests, $1" 'not run' 0 'pytest is not there, or a rehearsal; "bits" has their cases'
+  fi
 }
 
 # 0 where tests passed; that all were skipped is a failure on a machine with a GPU
@@ -168,7 +200,7 @@ tests() {
 }
 
 export root python site scratch rehearse
-export -f facts build borrow_pybind machine_code what_it_says tests
+export -f facts build borrow_pybind machine_code what_it_says sanitize tests
 
 say "writing to $out"
 facts >"$out/machine.txt" 2>&1
@@ -187,19 +219,19 @@ else
 fi
 if [ "$failed" -eq 0 ] || compgen -G "$site/tamis/_cuda*.so" >/dev/null; then
   part 'tamis.info()' 60 tests.log bash -c what_it_says
-  part 'bits as on the CPU' 60 tests.log "$python" bench/gpu_bits.py $rehearse
-  if [ -z "$rehearse" ] && "$python" -c 'import pytest' 2>/dev/null; then
-    part 'GPU tests' 75 tests.log bash -c tests
-  else
-    record 'GPU tests' 'not run' 0 'pytest is not there, or a rehearsal; "bits" has their cases'
+  part 'bits as on the CPU, mma' 60 tests.log \
+    env TAMIS_CUDA_MAINLOOP=mma "$python" bench/gpu_bits.py $rehearse
+  part 'bits as on the CPU, wgmma' 60 tests.log \
+    env TAMIS_CUDA_MAINLOOP=wgmma "$python" bench/gpu_bits.py $rehearse
+  wgmma=$?
+  benchmark
+  sanitizers 55 mma memcheck racecheck synccheck
+  if [ "$wgmma" -ne 77 ]; then
+    sanitizers 45 wgmma memcheck synccheck
   fi
-  sanitizers $((55 * in_all / 465))
-  seconds=$((in_all - SECONDS - 8))
-  if [ "$seconds" -gt 20 ]; then
-    part benchmark 465 gpu.log \
-      "$python" bench/gpu.py --out "$out" --seconds "$seconds" $rehearse
-  else
-    record benchmark 'not run' 0 'out of time'
+  gpu_tests mma 75
+  if [ "$wgmma" -eq 0 ]; then
+    gpu_tests wgmma 75
   fi
 fi
 

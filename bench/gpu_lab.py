@@ -1,24 +1,28 @@
-"""Where the GPU benchmark runs: a GPU through torch, or the emulation of the tests for a rehearsal.
+"""Where the GPU benchmark runs: a GPU through torch, or a rehearsal (gpu_rehearsal.py).
 
 A lab makes inputs, times calls, and measures what the machine could do at best. Everything that
-knows torch or the emulation is here and in gpu_peers.py.
+knows torch is here and in gpu_peers.py.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-import cases
 import tamis
+from bench.gpu_clock import Clock, sampler
 from tamis import _native
+from tamis.cuda import self_check
+from tamis.cuda.mainloop import MAINLOOPS, wanted
 
 WARM_UP = 2
 LEAST_ROUNDS, MOST_ROUNDS = 3, 20
@@ -28,9 +32,17 @@ SPREAD = 0.5  # of a Gaussian of a mixture, as in cases.mixture
 
 
 class Lab(Protocol):
-    """Where everything runs."""
+    """Where everything runs.
+
+    Attributes:
+        toy: sizes are small, and times say nothing.
+        mainloops: those that are measured, the first one always right.
+        says: told of a mainloop that is used from now on.
+    """
 
     toy: bool
+    mainloops: Sequence[str]
+    says: Callable[[str], None]
 
     def about(self) -> dict[str, Any]:
         """Which device and which libraries."""
@@ -60,6 +72,14 @@ class Lab(Protocol):
         """Device times of single calls, warm, about so many seconds of them."""
         ...
 
+    def clock(self) -> dict[str, float]:
+        """{"sm_mhz", "watts"} while calls were timed last; empty where nobody knows."""
+        ...
+
+    def kernels(self, call: Callable[[], Any]) -> dict[str, float]:
+        """Milliseconds of each kernel of one warm call, by name."""
+        ...
+
     def forget_peak(self) -> None:
         """Let `peak_bytes` count from now on."""
         ...
@@ -73,20 +93,31 @@ class Lab(Protocol):
         ...
 
 
-def open_lab(*, rehearse: bool) -> Lab:
-    """The GPU's, or the emulation's."""
-    use_whatever_the_self_check_says()
-    return ToyLab() if rehearse else TorchLab()
+def open_lab(*, rehearse: bool, mainloops: Sequence[str] = MAINLOOPS) -> tuple[Lab, str]:
+    """The GPU's, or the emulation's, and why it has not all of the mainloops."""
+    from bench.gpu_mainloops import of_the_device
+    from bench.gpu_rehearsal import ToyLab
+
+    lab: Lab = ToyLab() if rehearse else TorchLab()
+    trust_the_gpu()
+    lab.mainloops, why = of_the_device(mainloops)
+    if not lab.mainloops:
+        raise RuntimeError(why)
+    return lab, why
 
 
-def use_whatever_the_self_check_says() -> None:
+def trust_the_gpu() -> None:
     """Every row checks its own answers; of a GPU that tamis refuses nothing would be known."""
-    from tamis import _native
-    from tamis.cuda import self_check
-    from tamis.cuda.mainloop import wanted
-
     self_check._checked.add(0)
+
+
+def use_the_wanted_mainloop() -> None:
+    """What the self-check would do where it finds no fault."""
     _native.cuda().use_mainloop(0, wanted())
+
+
+def say_nothing(mainloop: str) -> None:
+    """Nobody wants to know."""
 
 
 class TorchLab:
@@ -98,9 +129,12 @@ class TorchLab:
     def __init__(self) -> None:
         import torch
 
+        self.mainloops: Sequence[str] = MAINLOOPS[:1]
+        self.says: Callable[[str], None] = say_nothing
         self.torch = torch
         torch.ones(1, device=self.place).sum().item()  # the context exists from here on
         self._base = 0
+        self._clock, self._timed = Clock(sampler()), (0.0, 0.0)
 
     def about(self) -> dict[str, Any]:
         torch = self.torch
@@ -141,7 +175,8 @@ class TorchLab:
             call()
         self.wait()
         times: list[float] = []
-        until = time.perf_counter() + seconds
+        started = time.perf_counter()
+        until = started + seconds
         while len(times) < LEAST_ROUNDS or (
             len(times) < MOST_ROUNDS and time.perf_counter() < until
         ):
@@ -151,7 +186,25 @@ class TorchLab:
             end.record()
             end.synchronize()
             times.append(begin.elapsed_time(end))
+        self._timed = started, time.perf_counter()
         return times
+
+    def clock(self) -> dict[str, float]:
+        return self._clock.between(*self._timed)
+
+    def kernels(self, call: Callable[[], Any]) -> dict[str, float]:
+        from bench.gpu_profile import kernel_ms
+
+        profiler = self.torch.profiler
+        call()
+        self.wait()
+        with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as seen:
+            call()
+            self.wait()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trace.json"
+            seen.export_chrome_trace(str(path))
+            return kernel_ms(json.loads(path.read_text())["traceEvents"])
 
     def forget_peak(self) -> None:
         cuda = self.torch.cuda
@@ -166,6 +219,7 @@ class TorchLab:
         torch, size = self.torch, MATRIX
         a, b = (self._normal(size, size, seed).half() for seed in (1, 2))
         matmul = median(self.milliseconds(lambda: a @ b, 0.5))
+        clock = {f"matmul_{name}": value for name, value in self.clock().items()}
         source = torch.empty(COPIED, dtype=torch.uint8, device=self.place).fill_(7)
         target = torch.empty_like(source)
         copy = median(self.milliseconds(lambda: target.copy_(source), 0.3))
@@ -176,6 +230,7 @@ class TorchLab:
             "matmul_tflops": 2 * size**3 / matmul / 1e9,
             "copy_tb_s": 2 * COPIED / copy / 1e9,
             "to_device_gb_s": COPIED / 4 / bus / 1e6,
+            **clock,
         }
 
     def _generator(self, seed: int) -> Any:
@@ -186,62 +241,3 @@ class TorchLab:
 
     def _canonical(self, values: Any) -> Any:
         return tamis.canonical(values)[0]
-
-
-class ToyLab:
-    """The emulated device of the tests. Its times say nothing."""
-
-    toy = True
-
-    def __init__(self) -> None:
-        from tests.cuda.extension import emulated_cuda
-        from tests.cuda.fake_gpu import DeviceArray, fake_gpu
-
-        self._stay = ExitStack()
-        self.gpu = self._stay.enter_context(fake_gpu(emulated_cuda()))
-        self._array = DeviceArray
-        self._base = 0
-
-    def close(self) -> None:
-        """Let tamis be as it was."""
-        self._stay.close()
-
-    def about(self) -> dict[str, Any]:
-        return {"device": "rehearsal", "installed": [], "cuda": tamis.info()["cuda"]}
-
-    def unit_rows(self, n: int, d: int, seed: int) -> Any:
-        return self.give(cases.unit_rows(n, d, seed))
-
-    def mixture(self, n: int, d: int, centres: int, seed: int) -> tuple[Any, Any]:
-        return (
-            self.give(cases.mixture(n, d, seed, centres=centres)),
-            self.give(cases.unit_rows(centres, d, seed + 1)),
-        )
-
-    def give(self, values: npt.NDArray[Any]) -> Any:
-        return self._array(np.array(values))
-
-    def take(self, array: Any) -> npt.NDArray[Any]:
-        values: npt.NDArray[Any] = array.values.copy()
-        return values
-
-    def wait(self) -> None:
-        _native.cuda().synchronize(device=0, stream=0)
-
-    def milliseconds(self, call: Callable[[], Any], seconds: float) -> list[float]:
-        times = []
-        for _ in range(2):
-            begin = time.perf_counter()
-            call()
-            self.wait()
-            times.append((time.perf_counter() - begin) * 1e3)
-        return times
-
-    def forget_peak(self) -> None:
-        self.gpu.most = self._base = self.gpu.in_use
-
-    def peak_bytes(self) -> int:
-        return self.gpu.most - self._base
-
-    def ceilings(self) -> dict[str, float]:
-        return {}

@@ -9,8 +9,8 @@ from typing import Any
 
 OK, WRONG, FAILED, NOT_RUN = "ok", "WRONG", "FAILED", "not run"
 COLUMNS = (
-    *("work", "kernel", "spread", "whole call", "TFLOP/s", "of matmul", "peak GB"),
-    *("float64/row", "rescanned", "checked", "peers", "bar"),
+    *("work", "kernel", "spread", "whole call", "TFLOP/s", "of matmul", "labels alone", "clock"),
+    *("peak GB", "float64/row", "rescanned", "checked", "peers", "bar"),
 )
 
 
@@ -34,6 +34,8 @@ class Row:
     mismatches: int = 0
     peers: dict[str, str] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
+    kernels: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Milliseconds of each kernel of a piece of work, where they were traced."""
 
     @property
     def ms(self) -> float | None:
@@ -46,6 +48,21 @@ class Row:
     @property
     def bad(self) -> bool:
         return self.status in (WRONG, FAILED)
+
+    def notes(self, sentence: str) -> None:
+        """Say something beside what was said."""
+        self.note = "; ".join(filter(None, (self.note, sentence)))
+
+    def wrong(self, sentence: str) -> None:
+        """Be WRONG, and say why."""
+        self.status = WRONG
+        self.notes(sentence)
+
+    def rest_on(self, other: Row, name: str) -> None:
+        """Take over the faults of another measurement that this one is compared with."""
+        self.mismatches += other.mismatches
+        if other.bad:
+            self.wrong(f"{name}: {other.note}")
 
     def judged(self) -> Row:
         """Itself; WRONG where answers differ, or where none was checked."""
@@ -109,6 +126,8 @@ def _cells(row: Row, verdicts: Sequence[str], matmul: float | None) -> list[str]
         "" if row.call_ms is None else f"{_short(row.call_ms)} ms",
         "" if row.tflops is None else _short(row.tflops),
         "" if row.tflops is None or not matmul else f"{row.tflops / matmul:.0%}",
+        _labels_alone(row),
+        _clock(row.extra),
         "" if row.peak_bytes is None else f"{row.peak_bytes / 1e9:.2f}",
         "" if row.rescored_per_row is None else f"{row.rescored_per_row:.2f}",
         "" if row.rescanned is None else f"{row.rescanned:.3%}",
@@ -116,6 +135,15 @@ def _cells(row: Row, verdicts: Sequence[str], matmul: float | None) -> list[str]
         "; ".join(f"{name}: {value}" for name, value in row.peers.items()),
         "; ".join(said),
     ]
+
+
+def _labels_alone(row: Row) -> str:
+    ms = row.extra.get("labels_ms")
+    return f"{_short(ms)} ms, {_short(row.flops / ms / 1e9)} TFLOP/s" if ms else ""
+
+
+def _clock(extra: Mapping[str, float]) -> str:
+    return f"{extra['sm_mhz']:.0f} MHz, {extra['watts']:.0f} W" if "sm_mhz" in extra else ""
 
 
 def _short(value: float) -> str:

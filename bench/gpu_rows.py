@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 import cases
 import tamis
-from bench import gpu_lorentz, gpu_peers, gpu_work
+from bench import gpu_lorentz, gpu_peers, gpu_profile, gpu_work
 from bench.check import sample_rows
 from bench.gpu_lab import Lab
+from bench.gpu_mainloops import each
 from bench.gpu_result import NOT_RUN, Bar, Row
 from bench.inputs import equal_segments
 from tamis._native import bits, cpu
-from tamis.cuda import self_check
-from tamis.cuda.device import open_device
 
 TIMED_S = 1.0  # of timing, for a row
 PASSES = 4  # how often the resident rows fit into the host's
@@ -90,7 +89,7 @@ def _row(name: str) -> Callable[[Measure], Measure]:
 def _assign(lab: Lab, row: Row, n: int, d: int, k: int, *, peers: bool = True) -> None:
     rows, centroids = lab.unit_rows(n, d, 1), lab.unit_rows(k, d, 2)
     row.about = f"{n} x {d} random rows, k = {k} random centroids"
-    labels = gpu_work.assign(lab, row, rows, centroids, TIMED_S)[0]
+    labels = gpu_work.assign(lab, row, rows, centroids, TIMED_S)
     if peers:
         row.peers |= gpu_peers.assignments(lab, rows, centroids, labels)
 
@@ -120,7 +119,6 @@ def _agreement(lab: Lab, sizes: Sizes, row: Row) -> None:
     n, k = sizes.agree_n, sizes.agree_k
     row.about = f"{sizes.seeds} seeds, {n} rows, k = {k}: assign, max_cosine, kmeans"
     dims = (768, 512, 1024, 384, 100) if not lab.toy else (48, 5, 64)
-    worst = ""
     for seed in range(sizes.seeds):
         d = dims[seed % len(dims)]
         random = lab.unit_rows(n, d, seed), lab.unit_rows(k, d, seed + 100)
@@ -128,37 +126,37 @@ def _agreement(lab: Lab, sizes: Sizes, row: Row) -> None:
             ("random", random),
             ("mixture", lab.mixture(n, d, k, seed)),
         ):
-            differ = _disagreements(lab, rows, centroids, seed)
-            row.checked += sum(checked for checked, _ in differ.values())
-            row.mismatches += sum(wrong for _, wrong in differ.values())
-            named = [name for name, (_, wrong) in differ.items() if wrong]
-            worst = worst or (f"{named[0]}, seed {seed}, {kind}, d = {d}" if named else "")
+            for name, checked, wrong in _disagreements(lab, rows, centroids, seed):
+                row.checked, row.mismatches = row.checked + checked, row.mismatches + wrong
+                if wrong and not row.note:
+                    row.notes(f"first: {name}, seed {seed}, {kind}, d = {d}")
     row.extra["percent_equal"] = 100 * (1 - row.mismatches / row.checked)
-    row.note = f"first: {worst}" if worst else ""
 
 
-def _disagreements(lab: Lab, rows: Any, centroids: Any, seed: int) -> dict[str, tuple[int, int]]:
-    """(rows compared, rows that differ) of each function."""
+def _disagreements(
+    lab: Lab, rows: Any, centroids: Any, seed: int
+) -> Iterator[tuple[str, int, int]]:
+    """(function and mainloop, rows compared, rows that differ)."""
     here, targets = lab.take(rows), lab.take(centroids)
-    labels, scores = map(lab.take, tamis.assign(rows, centroids))
     some = sample_rows(len(here), 2 * gpu_work.SAMPLE, seed)
     wanted, exact, _ = cpu.assign(bits(here[some]), bits(targets), False, 1)
-    wrong = (labels[some] != wanted[:, 0]) | (scores[some] != exact[:, 0].astype(np.float32))
     offsets = cases.ragged(len(here), seed)
-    found = [lab.take(array) for array in tamis.max_cosine(rows, offsets)]
     expected = tamis.max_cosine(here, offsets)
-    apart = (found[0].view(np.int32) != expected[0].view(np.int32)) | (found[1] != expected[1])
     options: dict[str, Any] = {"max_iter": 3, "max_points_per_centroid": None, "seed": seed}
     n_clusters = max(2, len(targets) // 30)
-    there, alone = (tamis.kmeans(x, n_clusters, **options) for x in (rows, here))
-    moved = lab.take(there.labels) != alone.labels
-    same = lab.take(there.centroids).tobytes() == alone.centroids.tobytes()
-    same &= there.inertia == alone.inertia and there.n_iter == alone.n_iter
-    return {
-        "assign": (len(some), int(wrong.sum())),
-        "max_cosine": (len(here), int(apart.sum())),
-        "kmeans": (len(here), int(moved.sum()) if same else len(here)),
-    }
+    alone = tamis.kmeans(here, n_clusters, **options)
+    for mainloop in each(lab):
+        labels, scores = map(lab.take, tamis.assign(rows, centroids))
+        wrong = (labels[some] != wanted[:, 0]) | (scores[some] != exact[:, 0].astype(np.float32))
+        yield f"assign by {mainloop}", len(some), int(wrong.sum())
+        found = [lab.take(array) for array in tamis.max_cosine(rows, offsets)]
+        apart = (found[0].view(np.int32) != expected[0].view(np.int32)) | (found[1] != expected[1])
+        yield f"max_cosine by {mainloop}", len(here), int(apart.sum())
+        there = tamis.kmeans(rows, n_clusters, **options)
+        moved = lab.take(there.labels) != alone.labels
+        same = lab.take(there.centroids).tobytes() == alone.centroids.tobytes()
+        same &= there.inertia == alone.inertia and there.n_iter == alone.n_iter
+        yield f"kmeans by {mainloop}", len(here), int(moved.sum()) if same else len(here)
 
 
 @_row("assign k=50000")
@@ -181,6 +179,15 @@ def _assign_1024(lab: Lab, sizes: Sizes, row: Row) -> None:
     _assign(lab, row, sizes.n, sizes.dims[2], sizes.k)
 
 
+@_row("kernels")
+def _kernels(lab: Lab, sizes: Sizes, row: Row) -> None:
+    d, offsets = sizes.dims[1], equal_segments(sizes.n, sizes.many_segments)
+    rows, centroids = lab.unit_rows(sizes.n, d, 1), lab.unit_rows(sizes.k, d, 2)
+    row.about = "each kernel of the rows before, traced; below the table"
+    init, title = lab.unit_rows(sizes.kmeans_k, d, 2), f"d = {d}, k = {sizes.k}"
+    gpu_profile.profile(lab, row, rows, centroids, init, offsets, title)
+
+
 @_row("max cosine Zipf")
 def _max_cosine_zipf(lab: Lab, sizes: Sizes, row: Row) -> None:
     rows = lab.unit_rows(sizes.n, sizes.dims[1], 1)
@@ -192,7 +199,7 @@ def _max_cosine_zipf(lab: Lab, sizes: Sizes, row: Row) -> None:
     uniform = Row("uniform")
     even = equal_segments(sizes.n, sizes.few_segments)
     gpu_work.max_cosine(lab, uniform, rows, even, TIMED_S / 2)
-    row.mismatches += uniform.mismatches
+    row.rest_on(uniform, "uniform segments")
     row.extra["times_slower_than_8.7k"] = (uniform.tflops or 0) / (row.tflops or 1)
 
 
@@ -211,9 +218,9 @@ def _near_copies(lab: Lab, sizes: Sizes, row: Row) -> None:
     gpu_work.max_cosine(lab, row, lab.give(cases.near_copies(n, d, 1)), offsets, TIMED_S)
     random = Row("random")
     gpu_work.max_cosine(lab, random, lab.unit_rows(n, d, 1), offsets, TIMED_S / 2)
-    row.mismatches += random.mismatches
+    row.rest_on(random, "random rows")
     row.extra["times_slower_than_random"] = (row.ms or 0) / (random.ms or 1)
-    row.note = f"random rows: {random.ms:.3g} ms"
+    row.notes(f"random rows: {random.ms:.3g} ms")
 
 
 @_row("assign k=1024")
@@ -239,7 +246,7 @@ def _from_the_host(lab: Lab, sizes: Sizes, row: Row) -> None:
     n, d, k = sizes.n, sizes.dims[1], sizes.many_k
     rows, centroids = lab.unit_rows(n, d, 1), lab.unit_rows(k, d, 2)
     alone = Row("alone")
-    labels = gpu_work.assign(lab, alone, rows, centroids, TIMED_S / 2)[0]
+    labels = gpu_work.assign(lab, alone, rows, centroids, TIMED_S / 2)
     host = np.empty((PASSES * n, d), dtype=np.float16)
     host.reshape(PASSES, n, d)[...] = lab.take(rows)
     targets = lab.take(centroids)
@@ -253,7 +260,8 @@ def _from_the_host(lab: Lab, sizes: Sizes, row: Row) -> None:
     row.call_ms = min(times)
     row.flops = 2.0 * len(host) * d * k
     row.checked = len(host)
-    row.mismatches = int((found.reshape(PASSES, n) != labels).sum()) + alone.mismatches
+    row.mismatches = int((found.reshape(PASSES, n) != labels).sum())
+    row.rest_on(alone, "resident rows")
     row.extra["times_the_kernel"] = row.call_ms / (PASSES * (alone.ms or 1))
     row.extra["gb_s"] = host.nbytes / row.call_ms / 1e6
 
@@ -287,22 +295,3 @@ def zipf_offsets(n: int, largest: int) -> npt.NDArray[np.int64]:
     sizes = np.concatenate([sizes[sizes > 0], np.ones(n - int(sizes.sum()), dtype=np.int64)])
     offsets = np.concatenate([[0], np.cumsum(np.random.default_rng(1).permutation(sizes))])
     return offsets.astype(np.int64)
-
-
-def first_calls(lab: Lab) -> dict[str, float]:
-    """Milliseconds of the first use in a process, and of the self-check once kernels are loaded.
-
-    The context is there already; the first use includes the self-check.
-    """
-    rows = lab.give(cases.unit_rows(256, 64, 1))
-    lab.wait()
-    begin = time.perf_counter()
-    self_check.difference(open_device(0, rows))
-    tamis.assign(rows, rows)
-    lab.wait()
-    used = time.perf_counter()
-    self_check.difference(open_device(0, rows))
-    return {
-        "first_call_ms": (used - begin) * 1e3,
-        "self_check_ms": (time.perf_counter() - used) * 1e3,
-    }

@@ -14,17 +14,20 @@ import numpy.typing as npt
 import tamis
 from bench.check import sample_rows
 from bench.gpu_lab import Lab
-from bench.gpu_result import WRONG, Row
+from bench.gpu_mainloops import Trial, each, poison, settle, tried
+from bench.gpu_result import Row
 from bench.inputs import usable
 from tamis._native import bits, cpu, halves
 from tamis.cuda.device import Array, Device, open_device
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 SAMPLE = 2048  # rows that are compared
 SEGMENTS = 40  # of which they come
 CLUSTERS = 20  # whose next centroid is compared
 CALL_S = 0.5
+ALONE = 0.3  # of the time, for labels without scores and for scores without labels
 
 
 class Assignment:
@@ -44,9 +47,20 @@ class Assignment:
 
     def run(self, counts: bool = False) -> None:
         """Queue them."""
-        to = self.counts.address if counts else None
+        self._queue(self.scores.address, self.counts.address if counts else None)
+
+    def labels_alone(self) -> None:
+        """Queue those of labels without scores."""
+        self._queue(None, None)
+
+    def scores_alone(self) -> None:
+        """Queue the one that scores the labels that are there."""
+        where = self.labels.address, self.scores.address
+        self.device.module.score_labels(*self._problem, *where, **self.device.on)
+
+    def _queue(self, scores: int | None, counts: int | None) -> None:
         self.device.module.assign(
-            *(*self._problem, self.labels.address, self.scores.address, to),
+            *(*self._problem, self.labels.address, scores, counts),
             *(self._work.address, self._work.n_bytes),
             **self.device.on,
         )
@@ -76,69 +90,70 @@ class Comparison:
         )
 
 
-def assign(lab: Lab, row: Row, rows: Any, centroids: Any, seconds: float) -> tuple[Any, ...]:
-    """Fill a row with the assignment of rows to centroids; returns (labels, scores)."""
-    lab.forget_peak()
-    work = Assignment(rows, centroids)
-    row.peak_bytes = lab.peak_bytes()
-    n, d = work.x.shape
-    row.flops = 2.0 * n * d * len(work.centroids)
-    found = _poisoned_run(row, work, (work.labels, work.scores))
-    row.times_ms = lab.milliseconds(work.run, seconds)
-    _same_again(row, work.device, (work.labels, work.scores), found)
-    labels, scores = found
+def assign(lab: Lab, row: Row, rows: Any, centroids: Any, seconds: float) -> Int32:
+    """Fill a row with the assignment of rows to centroids, and return the labels."""
+    (n, d), k = tuple(rows.shape), len(centroids)
+    row.flops = 2.0 * n * d * k
+    trials = [_assign_once(lab, name, rows, centroids, seconds) for name in each(lab)]
+    device = open_device(0, rows)
     sample = sample_rows(n, SAMPLE)
-    some = usable(_taken(work.device, work.x, sample))
-    expected = cpu.assign(bits(some), bits(work.device.download(work.centroids)), False, 1)
-    differs = (labels[sample] != expected[0][:, 0]) | _differ(scores[sample], expected[1][:, 0])
-    row.checked, row.mismatches = row.checked + len(sample), row.mismatches + int(differs.sum())
+    some = usable(_taken(device, device.matrix(rows), sample))
+    targets = bits(device.download(device.matrix(centroids)))
+    expected, exact, _ = cpu.assign(bits(some), targets, False, 1)
+    for trial in trials:
+        labels, scores = trial.outputs
+        trial.check(row, (labels[sample] != expected[:, 0]) | _differ(scores[sample], exact[:, 0]))
+    labels = settle(lab, row, trials).outputs[0]
     row.call_ms = _call_ms(lab, lambda: tamis.assign(rows, centroids))
-    called = lab.take(tamis.assign(rows, centroids)[0])
-    if not np.array_equal(called, labels):
-        row.status, row.note = WRONG, "tamis.assign gives other labels than its kernels"
-    return labels, scores
+    if not np.array_equal(lab.take(tamis.assign(rows, centroids)[0]), labels):
+        row.wrong("tamis.assign gives other labels than its kernels")
+    return labels
 
 
 def max_cosine(lab: Lab, row: Row, rows: Any, offsets: Int64, seconds: float) -> None:
     """Fill a row with the largest cosines to earlier rows."""
-    lab.forget_peak()
-    work = Comparison(rows, offsets)
-    row.peak_bytes = lab.peak_bytes()
-    d, sizes = work.x.shape[1], np.diff(offsets).astype(np.float64)
+    d, sizes = rows.shape[1], np.diff(offsets).astype(np.float64)
     row.flops = float((sizes * (sizes - 1)).sum() * d)  # pairs are half of it, an element is two
-    cosine, index = _poisoned_run(row, work, (work.cosine, work.index))
-    row.times_ms = lab.milliseconds(work.run, seconds)
-    _same_again(row, work.device, (work.cosine, work.index), (cosine, index))
-    chosen, expected = _earlier_on_cpu(work.device, work.x, offsets)
-    differs = _differ(cosine[chosen], expected[0]) | (index[chosen] != expected[1])
-    row.checked, row.mismatches = len(chosen), int(differs.sum())
+    trials = [_compare_once(lab, name, rows, offsets, seconds) for name in each(lab)]
+    device = open_device(0, rows)
+    chosen, expected = _earlier_on_cpu(device, device.matrix(rows), offsets)
+    for trial in trials:
+        cosine, index = trial.outputs
+        trial.check(row, _differ(cosine[chosen], expected[0]) | (index[chosen] != expected[1]))
+    index = settle(lab, row, trials).outputs[1]
     row.call_ms = _call_ms(lab, lambda: tamis.max_cosine(rows, offsets))
     if not np.array_equal(lab.take(tamis.max_cosine(rows, offsets)[1]), index):
-        row.status, row.note = WRONG, "tamis.max_cosine gives other rows than its kernels"
+        row.wrong("tamis.max_cosine gives other rows than its kernels")
 
 
 def kmeans(lab: Lab, row: Row, rows: Any, init: Any, n_iter: int, seconds: float) -> None:
     """Fill a row with a whole k-means from given centroids; the last labels included."""
     k = len(init)
 
-    def run(most: int) -> Any:
+    def run(most: int = n_iter) -> Any:
         return tamis.kmeans(rows, k, init=init, max_iter=most, max_points_per_centroid=None)
 
-    lab.forget_peak()
-    last = run(n_iter)
-    row.peak_bytes = lab.peak_bytes()
+    trials = []
+    for mainloop in each(lab):
+        lab.forget_peak()
+        last = run()
+        trial = Trial(mainloop, lab.peak_bytes())
+        centroids, labels = lab.take(last.centroids), lab.take(last.labels)
+        trial.outputs = (centroids, labels, np.array(last.n_iter))
+        trial.times_ms = lab.milliseconds(run, seconds)
+        trial.extra |= lab.clock()
+        trials.append(trial)
+    centroids, labels, done = settle(lab, row, trials).outputs
     n, d = rows.shape
-    row.times_ms = lab.milliseconds(lambda: run(n_iter), seconds)
-    row.flops = 2.0 * n * d * k * (last.n_iter + 1)
-    if last.n_iter != n_iter:
-        row.note = f"it converged after {last.n_iter} updates"
+    row.flops = 2.0 * n * d * k * (int(done) + 1)
+    if done != n_iter:
+        row.notes(f"it converged after {done} updates")
     device = open_device(0, rows)
     x = device.matrix(rows)
-    centroids, labels = lab.take(last.centroids), lab.take(last.labels)
     sample = sample_rows(n, SAMPLE)
     expected = cpu.assign(bits(_taken(device, x, sample)), bits(centroids), False, 1)[0][:, 0]
     row.checked, row.mismatches = len(sample), int((labels[sample] != expected).sum())
-    before = run(last.n_iter - 1)
+    before = run(int(done) - 1)
     known, starts = lab.take(before.labels), lab.take(before.centroids)
     sizes = np.bincount(known, minlength=k)
     row.extra["empty_clusters"] = int((sizes == 0).sum())
@@ -151,25 +166,28 @@ def kmeans(lab: Lab, row: Row, rows: Any, init: Any, n_iter: int, seconds: float
         row.mismatches += following.tobytes() != centroids[cluster].tobytes()
 
 
-def _poisoned_run(row: Row, work: Any, outputs: tuple[Array, ...]) -> tuple[Any, ...]:
-    """Results of a first run into memory full of ones, and the effort it took."""
-    device = work.device
-    for output in outputs:
-        device.module.fill(output.address, 255, output.n_bytes, **device.on)
-    work.run(counts=True)
-    counted, rescored, climbed = device.download(work.counts).tolist()
-    row.rescored_per_row = rescored / max(1, len(work.x))
-    row.rescanned = climbed / max(1, counted)
-    return tuple(device.download(output) for output in outputs)
+def _assign_once(lab: Lab, mainloop: str, rows: Any, centroids: Any, seconds: float) -> Trial:
+    """By the mainloop in use; labels and scores, then each of them alone, with the same bits."""
+    lab.forget_peak()
+    work = Assignment(rows, centroids)
+    trial = tried(lab, mainloop, work, (work.labels, work.scores), seconds)
+    for what, run, output, found in (
+        ("labels", work.labels_alone, work.labels, trial.outputs[0]),
+        ("scores", work.scores_alone, work.scores, trial.outputs[1]),
+    ):
+        poison(work.device, (output,))
+        ms = float(np.median(lab.milliseconds(run, seconds * ALONE)))
+        trial.extra[f"{what}_ms"] = trial.extra[f"{mainloop}_{what}_ms"] = ms
+        if work.device.download(output).tobytes() != found.tobytes():
+            trial.faults.append(f"{what} alone are others than together")
+            break
+    return trial
 
 
-def _same_again(
-    row: Row, device: Device, outputs: tuple[Array, ...], found: tuple[Any, ...]
-) -> None:
-    """A moving answer is a race."""
-    for output, first in zip(outputs, found, strict=True):
-        if device.download(output).tobytes() != first.tobytes():
-            row.status, row.note = WRONG, "two runs of the same kernels differ"
+def _compare_once(lab: Lab, mainloop: str, rows: Any, offsets: Int64, seconds: float) -> Trial:
+    lab.forget_peak()
+    work = Comparison(rows, offsets)
+    return tried(lab, mainloop, work, (work.cosine, work.index), seconds)
 
 
 def _earlier_on_cpu(device: Device, x: Array, offsets: Int64) -> tuple[Int64, tuple[Any, Any]]:

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench.gpu_lab import Lab, TorchLab, ToyLab
+from bench.gpu_lab import Lab, TorchLab
 from bench.gpu_model import cost_model
-from bench.gpu_result import FAILED, NOT_RUN, OK, WRONG, Bar, Row, table
-from bench.gpu_rows import BARS, ROWS, TOY, measured, zipf_offsets
+from bench.gpu_rehearsal import ToyLab
+from bench.gpu_result import FAILED, OK, WRONG, Bar, Row, table
+from bench.gpu_rows import ROWS, TOY, measured, zipf_offsets
 from tests.cuda.extension import emulated_cuda
 
-from bench import gpu, gpu_lab, gpu_peers, gpu_work
+from bench import gpu_lab, gpu_peers, gpu_work
 from tamis import _array, _native
 from tamis.cuda import assign, device, kmeans, libraries, max_cosine, self_check
 
@@ -65,12 +66,23 @@ def test_the_whole_check_rehearsed(tmp_path: Path) -> None:
         *("machine.txt", "tests.log", "sanitizers.log"),
         *("gpu.log", "gpu.json", "gpu.md", "summary.md"),
     }
-    for part in ("bits as on the CPU", "memcheck", "racecheck", "synccheck", "benchmark"):
+    parts = [
+        f"{part}, mma" for part in ("bits as on the CPU", "memcheck", "racecheck", "synccheck")
+    ]
+    parts += [f"{part}, wgmma" for part in ("bits as on the CPU", "memcheck", "synccheck")]
+    for part in (*parts, "benchmark"):
         assert f"| {part} | ok |" in done.stdout
     assert done.stdout.rstrip().endswith(f"everything is in {out}")
-    rows = json.loads((out / "gpu.json").read_text())["rows"]
+    found = json.loads((out / "gpu.json").read_text())
+    rows = found["rows"]
     assert [row["name"] for row in rows] == list(ROWS)
     assert all(row["status"] == OK and row["checked"] and not row["mismatches"] for row in rows)
+    for row in rows:
+        if row["name"].startswith(("assign", "max cosine", "kmeans")):
+            assert {"mma_ms", "wgmma_ms"} <= set(row["extra"])
+    assert found["mainloops"] == ["mma", "wgmma"] and not found["mainloop_fault"]
+    assert [call["mainloop"] for call in found["first_calls"]] == ["mma", "wgmma"]
+    assert "labels alone, d = 48, k = 150, wgmma: rehearsed" in (out / "gpu.md").read_text()
     assert "REHEARSAL" in done.stdout and "PASS" not in done.stdout
 
 
@@ -101,7 +113,8 @@ def test_a_wrong_bit_makes_a_row_wrong(
 
     def wrong(*args: Any, **kwargs: Any) -> None:
         right(*args, **kwargs)
-        _native.cuda().fill(args[out], 1, 1, **kwargs)
+        if args[out] is not None:  # scores may be
+            _native.cuda().fill(args[out], 1, 1, **kwargs)
 
     monkeypatch.setattr(_native._module, kernel, wrong, raising=False)
     monkeypatch.setattr(gpu_work, "CLUSTERS", TOY.kmeans_k)
@@ -136,7 +149,7 @@ def test_a_moving_answer_makes_a_row_wrong(lab: ToyLab, monkeypatch: pytest.Monk
     monkeypatch.setattr(_native._module, "assign", moving, raising=False)
     row = Row("moving")
     gpu_work.assign(lab, row, lab.unit_rows(300, 16, 1), lab.unit_rows(20, 16, 2), 0.1)
-    assert row.status == WRONG and row.note == "two runs of the same kernels differ"
+    assert row.status == WRONG and "mma: two runs of the same kernels differ" in row.note
     assert row.mismatches == 0
 
 
@@ -144,87 +157,6 @@ def test_a_row_without_a_check_is_wrong() -> None:
     assert Row("unchecked", times_ms=[1.0]).judged().status == WRONG
     assert Row("checked", checked=3).judged().status == OK
     assert Row("differs", checked=3, mismatches=1).judged().status == WRONG
-
-
-# --- one row does not take the others along ----------------------------------------------------
-
-
-def speaker(*lines: str, end: str = "") -> list[str]:
-    said = "\n".join(f"print({gpu.MARK + line!r}, flush=True)" for line in lines)
-    return [sys.executable, "-c", f"import time, os\n{said}\n{end}"]
-
-
-def test_what_a_process_says() -> None:
-    words = speaker('{"begins": "a"}', end="print('noise'); os._exit(3)")
-    said = list(gpu.spoken(words, time.monotonic() + 60))
-    assert said == [{"begins": "a"}, {"fault": "its process ended with exit code 3"}]
-    words = speaker('{"row": {"name": "a", "status": "FAILED"}}', end="os._exit(1)")
-    assert len(list(gpu.spoken(words, time.monotonic() + 60))) == 1
-
-
-def test_a_process_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "ROW_LIMIT_S", 0.2)
-    words = speaker('{"begins": "a"}', end="time.sleep(600)")
-    said = list(gpu.spoken(words, time.monotonic() + 60))
-    assert said[-1] == {"fault": "stopped after 0.2 s"}
-    said = list(gpu.spoken(words, time.monotonic() + 0.0))
-    assert said == [{"fault": "stopped after the time of the whole run"}]
-
-
-def test_rows_behind_a_failure_get_a_new_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = {"first_call_ms": 1.0, "self_check_ms": 1.0}
-    about = {"about": {}, "first_calls": first, "ceilings": {}}
-    good = {"checked": 1, "times_ms": [2.0]}
-    processes = [
-        [about, {"begins": "kmeans"}, {"row": {"name": "kmeans", **good}}, {"begins": "agreement"}],
-        [about, {"begins": "near-copies"}, {"row": {"name": "near-copies", "status": FAILED}}],
-        *([{"fault": "no GPU"}] for _ in range(2)),
-    ]
-    rows = ["kmeans", "agreement", "near-copies", "assign mixture", "kmeans mixture"]
-    monkeypatch.setattr(gpu, "spoken", lambda words, until: iter(processes.pop(0)))
-    assert gpu.main(["--out", str(tmp_path), "--rows", *rows]) == 1
-    found = json.loads((tmp_path / "gpu.json").read_text())
-    assert [row["name"] for row in found["rows"]] == rows
-    assert [row["status"] for row in found["rows"]] == [OK, FAILED, FAILED, FAILED, FAILED]
-    assert found["rows"][1]["note"] == "its process ended" and not processes
-    assert found["rows"][4]["note"] == "no GPU"
-
-
-def test_rows_are_measured_where_the_first_call_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    about = {"about": {}, "first_calls": {}, "ceilings": {}}
-    row = {"row": {"name": "kmeans", "checked": 1, "times_ms": [2.0]}}
-    processes = [[{"fault": "stopped after 90 s"}], [about, {"begins": "kmeans"}, row]]
-    started: list[list[str]] = []
-
-    def spoken(words: list[str], until: float) -> Iterator[dict[str, Any]]:
-        started.append(words)
-        return iter(processes.pop(0))
-
-    monkeypatch.setattr(gpu, "spoken", spoken)
-    assert gpu.main(["--out", str(tmp_path), "--rows", "kmeans"]) == 1
-    assert ["--rows-only" in words for words in started] == [False, True]
-    found = json.loads((tmp_path / "gpu.json").read_text())
-    assert found["rows"][0]["status"] == OK and found["first_fault"] == "stopped after 90 s"
-    assert "**FAILED** (stopped after 90 s)" in (tmp_path / "gpu.md").read_text()
-
-
-def test_rows_that_find_no_time_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "spoken", lambda words, until: iter([{"fault": "late"}]))
-    assert gpu.main(["--out", str(tmp_path), "--rows", "kmeans", "--seconds", "0"]) == 0
-    [row] = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert row["status"] == NOT_RUN and row["note"] == "out of time"
-
-
-def test_rows_are_chosen_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main(["--list"]) == 0
-    assert capsys.readouterr().out.splitlines() == list(ROWS)
-    with pytest.raises(SystemExit):
-        gpu.main(["--rows", "nothing"])
-    assert set(BARS) <= set(ROWS)
 
 
 # --- the numbers -------------------------------------------------------------------------------
