@@ -26,6 +26,12 @@ CALLS: dict[str, dict[str, Any]] = {
         "scores": AT,
         "counts": None,
     },
+    "score_labels": {
+        **(ROWS | CENTROIDS | HERE),
+        "euclidean": True,
+        "labels": AT,
+        "scores": AT,
+    },
     "assign_work_bytes": {**ROWS, **CENTROIDS, "euclidean": False, "device": 0},
     "assign_exact": {
         **(ROWS | CENTROIDS | WORK | HERE),
@@ -111,7 +117,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "fill": {"to": AT, "byte": 0, "n_bytes": 8, **HERE},
     "copy": {"to": AT, "from_": AT, "n_bytes": 8, **HERE},
 }
-OPTIONAL = {("canonical", "rows"), ("assign", "counts")}
+OPTIONAL = {("canonical", "rows"), ("assign", "counts"), ("assign", "scores")}
 ADDRESSES = {
     *("x", "y", "i", "j", "rows", "state", "squares", "centroids", "labels", "scores", "counts"),
     *("work", "next", "sum", "count", "total", "before", "changed", "cosine", "to", "from_"),

@@ -36,7 +36,7 @@ MISTAKES = {
     "no_begin": "multiplied without wgmma_begin",
     "sums_changed": "changed sums between wgmma_begin and wgmma_wait",
     "three_warps_multiply": r"came to wgmma\w* .*, where others of its warpgroup came to wgmma",
-    "other_order": "came to wgmma .* with other operands than others of its warpgroup",
+    "other_order": "came to wgmma_m64n256k16 .* with other operands than others of its warpgroup",
     "half_a_warp_multiplies": r"came to wgmma\w* .*, but thread \d+ waits at wgmma",
     "products_not_awaited": "ended and has not waited for its products",
     "slice_not_awaited": "multiplied .*, where it has not waited for the end of a copy's phase",

@@ -12,19 +12,20 @@ import cases
 from bits import assert_same_bits
 
 Rows = npt.NDArray[np.float16]
-TILE = 256
+TILE = {False: 256, True: 128}
+"""Columns, by whether sums are fine."""
 
 
 def sums(
-    library: Library, x: Rows, y: Rows, *, cluster: int, n_clusters: int = 1
+    library: Library, x: Rows, y: Rows, *, cluster: int, fine: bool = False, n_clusters: int = 1
 ) -> npt.NDArray[np.float32]:
-    group = cluster * 128
-    shape = (-(-len(x) // group) * group, -(-len(y) // TILE) * TILE)
+    group, tile = cluster * 128, TILE[fine]
+    shape = (-(-len(x) // group) * group, -(-len(y) // tile) * tile)
     out = library.empty(shape, np.float32)
     operands = [library.array(part.view(np.uint16)) for part in (x, y)]
     library.call(
         *("warpgroup_sums", operands[0], len(x), operands[1], len(y), x.shape[1]),
-        *(cluster, n_clusters, out),
+        *(int(fine), cluster, n_clusters, out),
     )
     return out
 
@@ -38,9 +39,9 @@ def test_tiles_hold_the_products_of_rows_and_columns(
 ) -> None:
     rng = np.random.default_rng(n)
     x, y = (rng.integers(-4, 5, size=(rows, dim)).astype(np.float16) for rows in (n, k))
-    for seed in (0, 1):
+    for seed, fine in ((0, False), (1, False), (0, True), (1, True)):
         with library.configured(seed=seed, capability=90):
-            out = sums(library, x, y, cluster=cluster)
+            out = sums(library, x, y, cluster=cluster, fine=fine)
         expected = np.zeros(out.shape, np.float32)  # rows and columns past the end: zero
         expected[:n, :k] = x.astype(np.float32) @ y.T.astype(np.float32)
         assert_same_bits(out + np.float32(0), expected)
@@ -60,15 +61,24 @@ def test_walks_are_shared_by_any_number_of_clusters(library: Library, n_clusters
     assert_same_bits(*found)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_error_bound_holds_for_every_model_of_sums(
-    library: Library, model: tuple[int, int]
-) -> None:
-    dim = 264
-    x = np.concatenate([cases.wide_range(40, dim), cases.near_copies(40, dim)])
+@pytest.mark.parametrize("dim", [32, 264, 512])
+def test_the_error_bound_holds_under_attack(library: Library, dim: int) -> None:
+    """Large products first, then as many as possible that a cut sum loses."""
+    steps = np.full(dim, (1 - 2.0**-11) * 2.0**-12)
+    rows = [np.full(dim, dim**-0.5)]
+    for head in (0, 1, 9):
+        row = steps.copy()
+        row[:head] = 0.7 if head > 1 else 1.0
+        rows += [row / max(1.0, np.linalg.norm(row)), row[::-1] / np.linalg.norm(row)]
+    x = np.concatenate([rows, cases.wide_range(20, dim), cases.near_copies(20, dim)])
+    x = x.astype(np.float16)
     bounds = np.empty(2)
     library.call("emulated_errors", dim, -1.0, bounds)
-    with library.configured(sum_order=model[0], truncate=model[1], capability=90):
-        found = sums(library, x, x, cluster=2)[: len(x), : len(x)]
-    worst = np.abs(found - x.astype(np.float64) @ x.T.astype(np.float64)).max()
-    assert 0 < worst <= bounds[0]
+    exact = x.astype(np.float64) @ x.T.astype(np.float64)
+    for fine, bound in enumerate(bounds):
+        worst = 0.0
+        for order, truncate in MODELS:
+            with library.configured(sum_order=order, truncate=truncate, capability=90):
+                found = sums(library, x, x, cluster=2, fine=bool(fine))[: len(x), : len(x)]
+            worst = max(worst, np.abs(found - exact).max())
+        assert bound / 8 < worst <= bound

@@ -12,6 +12,8 @@
 namespace tamis::cuda {
 namespace {
 
+constexpr int kCluster = 2;  // of wgmma: blocks that share columns
+
 // The columns of a block's segment.
 struct Columns {
   const float* inverse;  // of the first
@@ -60,7 +62,7 @@ __device__ __forceinline__ void score(const Columns& columns, const Seen& seen,
   }
 }
 
-// The lists of a unit's block.
+// Of a block of the plan.
 __device__ __forceinline__ CandidateLists lists_of(const Search& search, const RowBlock& block) {
   return {search.lists.list + block.first_list * kCandidates, search.lists.count + block.first_list,
           block.n_parts};
@@ -73,7 +75,7 @@ struct LookShared {
   int32_t most;              // of them
 };
 
-// A block for each unit. The second look's finer sums take more registers.
+// A block for each unit. The second look's fine sums take more registers.
 template <bool kSecond>
 __global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
     look_by_mma(Search search, float margin, const uint8_t* spare) {
@@ -117,50 +119,55 @@ __global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
   flush<BlockSharers>(shared.lists, lists_of(search, block), 0, block.n_rows, unit.part);
 }
 
-// What the warpgroup mainloop does in the first look. A walk: a unit; they come longest first, so
-// blocks take them back and forth, which gives none the longest of every round. A template, as the
-// kernel is, only so that it is not compiled where there are no warpgroups.
-template <int kCluster>
+// What the warpgroup mainloop does. A walk: a unit, 128 of its rows for each block of a cluster;
+// units come longest first, so clusters take them back and forth, which gives none the longest of
+// every round. In the second look a walk has no tiles where no row needs it.
+template <int kBlocks, bool kSecond>
 struct LookJob {
+  static constexpr int kTile = kSecond ? kFineTileColumns : kTileColumns;
+
   const Search& search;
   float margin;
+  const uint8_t* spare;
   int n_units;
   Lists& lists;
 
   // Of the current walk.
   Columns columns;
   int32_t first_column;
-  int32_t seen[WarpgroupSums::kRows];
+  int32_t seen[SumsOfTile<kTile>::kRows];
 
-  __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x); }
-  __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x); }
+  __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x) / kBlocks; }
+  __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x) / kBlocks; }
   __device__ __forceinline__ int end() const { return n_units; }
 
   __device__ __forceinline__ Walk walk(int i) {
     const Unit unit = unit_of(i);
-    const RowBlock& block = search.blocks[unit.block];
-    columns = columns_of(search, block, most_seen(block));
+    const RowBlock block = own(unit);
+    columns = columns_of(search, block, most_seen(search.blocks[unit.block]));
     first_column = static_cast<int32_t>(block.column_begin);
-    const int64_t begin = int64_t{unit.tile_begin} * kTileColumns;
-    const int64_t end =
-        max(begin, min(int64_t{unit.tile_end} * kTileColumns, int64_t{columns.most}));
-    return {static_cast<int32_t>(block.row_begin), first_column + static_cast<int32_t>(begin),
-            static_cast<int32_t>(end - begin + kTileColumns - 1) / kTileColumns};
+    const int32_t begin = unit.tile_begin * kTileColumns;
+    const int32_t end = max(begin, min(unit.tile_end * kTileColumns, columns.most));
+    return {static_cast<int32_t>(block.row_begin), first_column + begin,
+            (end - begin + kTile - 1) / kTile};
   }
   __device__ __forceinline__ void begin(int i) {
-    const RowBlock& block = search.blocks[unit_of(i).block];
+    const RowBlock block = own(unit_of(i));
     clear<WarpSharers>(lists, block.n_rows);
 #pragma unroll
-    for (int r = 0; r < WarpgroupSums::kRows; ++r) seen[r] = seen_by(block, WarpgroupSums::row(r));
+    for (int r = 0; r < SumsOfTile<kTile>::kRows; ++r) {
+      seen[r] = seen_by(block, SumsOfTile<kTile>::row(r));
+    }
   }
-  __device__ __forceinline__ void collect(int32_t column, WarpgroupSums& sums) {
+  __device__ __forceinline__ void collect(int32_t column, SumsOfTile<kTile>& sums) {
     const int32_t place = column - first_column;
-    score<false>(columns, [&](int r) { return seen[r]; }, nullptr, place, sums);
+    const uint8_t* spare_columns = kSecond ? spare + first_column : nullptr;
+    score<kSecond>(columns, [&](int r) { return seen[r]; }, spare_columns, place, sums);
     cuda::collect(lists, sums, place, margin);
   }
   __device__ __forceinline__ void finish(int i) {
     const Unit unit = unit_of(i);
-    const RowBlock& block = search.blocks[unit.block];
+    const RowBlock block = own(unit);
     flush<WarpSharers>(lists, lists_of(search, block), 0, block.n_rows, unit.part);
   }
 
@@ -170,15 +177,35 @@ struct LookJob {
     const int last = min(begin + step(), n_units) - 1;
     return search.units[round % 2 == 0 ? i : last - (i - begin)];
   }
+  // Of the unit's rows, the 128 that are this block's.
+  __device__ __forceinline__ RowBlock own(const Unit& unit) const {
+    RowBlock block = search.blocks[unit.block];
+    const int32_t part = static_cast<int>(blockIdx.x) % kBlocks;
+    const int32_t before = min(part * kBlockRows, block.n_rows);
+    block.row_begin += before;
+    block.n_rows = min(block.n_rows - before, kBlockRows);
+    block.first_list += int64_t{before} * block.n_parts;
+    return block;
+  }
   __device__ __forceinline__ int32_t seen_by(const RowBlock& block, int place) const {
     if (place >= block.n_rows) return 0;
-    return static_cast<int32_t>(columns_seen(search.sight, block.row_begin + place,
-                                             block.segment_row_begin, block.n_columns));
+    const int64_t row = block.row_begin + place;
+    if (kSecond && search.index[row] != kRescan) return 0;
+    return static_cast<int32_t>(
+        columns_seen(search.sight, row, block.segment_row_begin, block.n_columns));
   }
-  // By any row of the block. All lanes.
+  // By any row of the cluster: its blocks walk together. All lanes, of which the warp that copies
+  // has few registers.
   __device__ __forceinline__ int32_t most_seen(const RowBlock& block) const {
+    if constexpr (kSecond) {
+      if (search.again[block.segment] == 0) return 0;
+    } else {
+      if (search.sight.kind == Sight::earlier) return seen_by(block, block.n_rows - 1);
+      if (search.sight.kind == Sight::all) return static_cast<int32_t>(block.n_columns);
+    }
     int32_t largest = 0;
-    for (int place = WarpSharers::thread(); place < kBlockRows; place += 32) {
+#pragma unroll 1
+    for (int place = WarpSharers::thread(); place < block.n_rows; place += 32) {
       largest = max(largest, seen_by(block, place));
     }
     return __reduce_max_sync(0xffffffffu, largest);
@@ -190,43 +217,54 @@ struct WalkShared {
   Lists lists;
 };
 
-template <int kCluster>
+template <int kBlocks, bool kSecond>
 __global__ void __launch_bounds__(kWalkerThreads, 1)
     look_by_wgmma(const __grid_constant__ TensorMap rows, const __grid_constant__ TensorMap columns,
-                  Search search, float margin, int n_units) {
+                  Search search, float margin, const uint8_t* spare, int n_units) {
   if constexpr (kHasWarpgroups) {
     auto& shared = *reinterpret_cast<WalkShared*>(shared_memory());
-    LookJob<kCluster> job{search, margin, n_units, shared.lists, {}, 0, {}};
-    multiply<kCluster>(rows, columns, search.x.dim, shared.ring, job);
+    using Job = LookJob<kBlocks, kSecond>;
+    Job job{search, margin, spare, n_units, shared.lists, {}, 0, {}};
+    multiply<kBlocks, Job::kTile>(rows, columns, search.x.dim, shared.ring, job);
   } else {
     __trap();  // use_mainloop refuses
   }
 }
 
+template <bool kSecond>
+void look(const Search& search, Mainloop mainloop, int64_t n_units, float margin,
+          const uint8_t* spare, int sms, Stream stream) {
+  if (mainloop == Mainloop::mma) {
+    launch(look_by_mma<kSecond>, Grid{n_units}, kBlockThreads, sizeof(LookShared), stream, search,
+           margin, spare);
+    return;
+  }
+  const int64_t n_clusters = std::min<int64_t>(n_units, plan_sizes(mainloop, sms).sms);
+  launch_clusters(look_by_wgmma<kCluster, kSecond>, n_clusters, kCluster, kWalkerThreads,
+                  sizeof(WalkShared), stream, map_rows(search.x, kBlockRows),
+                  map_rows(search.columns, LookJob<kCluster, kSecond>::kTile / kCluster), search,
+                  margin, spare, static_cast<int>(n_units));
+}
+
 }  // namespace
 
-int tile_columns(Mainloop mainloop) {
-  return mainloop == Mainloop::mma ? kBlockColumns : kTileColumns;
+PlanSizes plan_sizes(Mainloop mainloop, int sms) {
+  PlanSizes sizes;
+  const int cluster = mainloop == Mainloop::mma ? 1 : kCluster;
+  sizes.block_rows = cluster * kBlockRows;
+  sizes.tile_columns = mainloop == Mainloop::mma ? kBlockColumns : kTileColumns;
+  sizes.sms = std::max(1, sms / cluster);  // a cluster works as one
+  return sizes;
 }
 
 void first_look(const Search& search, Mainloop mainloop, int64_t n_units, float margin, int sms,
                 Stream stream) {
-  if (mainloop == Mainloop::mma) {
-    const uint8_t* none = nullptr;
-    launch(look_by_mma<false>, Grid{n_units}, kBlockThreads, sizeof(LookShared), stream, search,
-           margin, none);
-    return;
-  }
-  launch_clusters(look_by_wgmma<1>, std::min<int64_t>(n_units, sms), 1, kWalkerThreads,
-                  sizeof(WalkShared), stream, map_rows(search.x, kBlockRows),
-                  map_rows(search.columns, kTileColumns), search, margin,
-                  static_cast<int>(n_units));
+  look<false>(search, mainloop, n_units, margin, nullptr, sms, stream);
 }
 
-void second_look(const Search& search, int64_t n_units, float margin, const uint8_t* spare,
-                 Stream stream) {
-  launch(look_by_mma<true>, Grid{n_units}, kBlockThreads, sizeof(LookShared), stream, search,
-         margin, spare);
+void second_look(const Search& search, Mainloop mainloop, int64_t n_units, float margin,
+                 const uint8_t* spare, int sms, Stream stream) {
+  look<true>(search, mainloop, n_units, margin, spare, sms, stream);
 }
 
 }  // namespace tamis::cuda

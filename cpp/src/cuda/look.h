@@ -4,22 +4,24 @@
 #include <cstdint>
 
 #include "cuda/device/search.h"
+#include "cuda/plan.h"
 #include "tamis/cuda/device.h"
 #include "tamis/cuda/mainloop.h"
 
 namespace tamis::cuda {
 
-// Of search.tile_columns, and of the plan's.
-int tile_columns(Mainloop mainloop);
+// What a plan must be made for. A block of rows is 128 rows, or so many for each block of a
+// cluster.
+PlanSizes plan_sizes(Mainloop mainloop, int sms);
 
 // All rows of all units. For wgmma, rows and columns are no more than kMostMappedRows
 // (tensor_map.h).
 void first_look(const Search& search, Mainloop mainloop, int64_t n_units, float margin, int sms,
                 Stream stream);
 
-// Only the rows that had too many candidates, by finer sums. spare: [columns.n_rows], not 0 where a
+// Only the rows that had too many candidates, by fine sums. spare: [columns.n_rows], not 0 where a
 // column is not worth a look.
-void second_look(const Search& search, int64_t n_units, float margin, const uint8_t* spare,
-                 Stream stream);
+void second_look(const Search& search, Mainloop mainloop, int64_t n_units, float margin,
+                 const uint8_t* spare, int sms, Stream stream);
 
 }  // namespace tamis::cuda

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "cuda/copies.h"
@@ -150,11 +151,6 @@ class Memory {
 
 int64_t size_of(const auto& values) { return static_cast<int64_t>(values.size()); }
 
-template <class T>
-void upload(T* to, const std::vector<T>& values, Stream stream) {
-  copy(to, values.data(), values.size() * sizeof(T), stream);
-}
-
 }  // namespace
 
 struct MaxCosine::Comparison {
@@ -164,6 +160,7 @@ struct MaxCosine::Comparison {
   int sms;
   Mainloop mainloop;
   Plan plan;
+  std::vector<unsigned char> tables;  // all of them, as they lie in the work memory
 
   int64_t n_rows() const { return offsets.back(); }
   int64_t n_columns() const { return same() ? offsets.back() : column_offsets.back(); }
@@ -172,14 +169,48 @@ struct MaxCosine::Comparison {
 
 namespace {
 
-// What a run writes beside its results.
-struct Buffers {
-  double *norm, *column_norm;
-  float* inverse;
+// What a run reads beside the rows, at the beginning of its work memory.
+struct Tables {
   int64_t *offsets, *column_offsets;
   RowBlock* blocks;
   Unit* units;
   DirectStretch* stretches;
+
+  template <class Comparison>
+  Tables(const Comparison& c, Memory& memory) {
+    const auto take = [&]<class T>(T*& part, const std::vector<T>& values) {
+      part = memory.take<T>(size_of(values));
+    };
+    take(offsets, c.offsets);
+    take(column_offsets, c.column_offsets);
+    take(blocks, c.plan.blocks);
+    take(units, c.plan.units);
+    take(stretches, c.plan.stretches);
+  }
+};
+
+// One copy is one wait, for memory that is not page-locked.
+template <class Comparison>
+std::vector<unsigned char> tables_of(const Comparison& c) {
+  Memory memory(nullptr);
+  const Tables at(c, memory);
+  std::vector<unsigned char> all(memory.size());
+  const auto put = [&]<class T>(const T* part, const std::vector<T>& values) {
+    std::copy_n(reinterpret_cast<const unsigned char*>(values.data()), values.size() * sizeof(T),
+                all.data() + reinterpret_cast<uintptr_t>(part));
+  };
+  put(at.offsets, c.offsets);
+  put(at.column_offsets, c.column_offsets);
+  put(at.blocks, c.plan.blocks);
+  put(at.units, c.plan.units);
+  put(at.stretches, c.plan.stretches);
+  return all;
+}
+
+// What a run writes beside its results.
+struct Buffers : Tables {
+  double *norm, *column_norm;
+  float* inverse;
   CandidateLists lists;
   int32_t* again;
   uint8_t* spare;
@@ -188,17 +219,13 @@ struct Buffers {
   unsigned char *x, *columns;  // packed
 
   template <class Comparison>
-  Buffers(const Comparison& c, const HalfRows& rows, const HalfRows* other, Memory& memory) {
+  Buffers(const Comparison& c, const HalfRows& rows, const HalfRows* other, Memory& memory)
+      : Tables(c, memory) {
     const bool same = c.same();
     const auto take = [&]<class T>(T*& part, int64_t n) { part = memory.take<T>(n); };
     take(norm, c.n_rows());
     take(column_norm, same ? 0 : c.n_columns());
     take(inverse, c.n_columns());
-    take(offsets, size_of(c.offsets));
-    take(column_offsets, size_of(c.column_offsets));
-    take(blocks, size_of(c.plan.blocks));
-    take(units, size_of(c.plan.units));
-    take(stretches, size_of(c.plan.stretches));
     take(lists.list, c.plan.n_lists * kCandidates);
     take(lists.count, c.plan.n_lists);
     const bool direct = c.plan.blocks.empty();
@@ -237,7 +264,7 @@ void search_blocks(const Search& search, Mainloop mainloop, const Plan& plan, co
   launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.rescans);
   mark_spare(search.columns, search.column_offsets, search.n_segments, to.again, to.spare,
              to.spare_work, stream);
-  second_look(search, size_of(plan.units), fine, to.spare, stream);
+  second_look(search, mainloop, size_of(plan.units), fine, to.spare, sms, stream);
   launch(decide<true>, blocks, kBlockThreads, 0, stream, search, fine, to.rescans);
   launch(rescan, Grid{int64_t{kExactBlocksPerSm} * sms}, kBlockThreads, kWarps * sizeof(Best),
          stream, search, to.rescans, to.spare);
@@ -255,15 +282,20 @@ MaxCosine::MaxCosine(const Segments& segments, const Segments* other_segments, c
       other_segments ? other_segments->offsets[other_segments->n_segments] : n_rows;
   const bool mapped = std::max(n_rows, n_columns) <= kMostMappedRows;
   const Mainloop mainloop = mapped ? mainloop_of(device.ordinal) : Mainloop::mma;
-  PlanSizes sizes{kBlockRows, tile_columns(mainloop)};
-  sizes.sms = device.sms;
   const auto copied = [](const Segments& from) {
     return std::vector<int64_t>(from.offsets, from.offsets + from.n_segments + 1);
   };
-  comparison_ = std::make_unique<const Comparison>(Comparison{
-      copied(segments), other_segments ? copied(*other_segments) : std::vector<int64_t>(),
-      Sight{sight.kind, nullptr, sight.but_self}, dim, device.sms, mainloop,
-      make_plan(segments, other_segments, sight, sizes)});
+  auto comparison = std::make_unique<Comparison>(
+      Comparison{copied(segments),
+                 other_segments ? copied(*other_segments) : std::vector<int64_t>(),
+                 Sight{sight.kind, nullptr, sight.but_self},
+                 dim,
+                 device.sms,
+                 mainloop,
+                 make_plan(segments, other_segments, sight, plan_sizes(mainloop, device.sms)),
+                 {}});
+  comparison->tables = tables_of(*comparison);
+  comparison_ = std::move(comparison);
 }
 
 MaxCosine::~MaxCosine() = default;
@@ -284,11 +316,7 @@ void MaxCosine::run(const HalfRows& x, const HalfRows* other, const int64_t* lim
   if (x.n_rows == 0) return;
   Memory memory(work);
   const Buffers to(c, x, other, memory);
-  upload(to.offsets, c.offsets, stream);
-  upload(to.column_offsets, c.same() ? c.offsets : c.column_offsets, stream);
-  upload(to.blocks, c.plan.blocks, stream);
-  upload(to.units, c.plan.units, stream);
-  upload(to.stretches, c.plan.stretches, stream);
+  copy(work, c.tables.data(), c.tables.size(), stream);
   norms_of(x, to.norm, c.same() ? to.inverse : nullptr, stream);
   if (other) norms_of(*other, to.column_norm, to.inverse, stream);
   Search search;
@@ -308,7 +336,7 @@ void MaxCosine::run(const HalfRows& x, const HalfRows* other, const int64_t* lim
   search.cosine = cosine;
   search.index = index;
   search.again = to.again;
-  search.tile_columns = tile_columns(c.mainloop);
+  search.tile_columns = plan_sizes(c.mainloop, c.sms).tile_columns;
   search.counts = counts;
   launch(compare_directly, Grid{size_of(c.plan.stretches)}, kBlockThreads, 0, stream, search);
   if (!c.plan.blocks.empty()) search_blocks(search, c.mainloop, c.plan, to, c.sms, stream);

@@ -13,7 +13,7 @@ using emulation::guarded;
 
 // A walk: 128 rows of each block of a cluster, with all columns. out: [.. x n_columns], both
 // rounded up to whole tiles
-template <int kCluster>
+template <int kCluster, int kTile>
 struct StoreJob {
   int row_groups, n_tiles;
   float* out;
@@ -27,46 +27,49 @@ struct StoreJob {
     return {(i * kCluster + block) * kBlockRows, 0, n_tiles};
   }
   void begin(int i) { row = walk(i).row; }
-  void collect(int32_t column, const WarpgroupSums& sums) {
-    const int64_t n_columns = int64_t{n_tiles} * kTileColumns;
-    for (int r = 0; r < WarpgroupSums::kRows; ++r) {
-      for (int c = 0; c < WarpgroupSums::kColumns; ++c) {
-        out[(row + WarpgroupSums::row(r)) * n_columns + column + WarpgroupSums::column(c)] =
-            sums.at(r, c);
+  void collect(int32_t column, const SumsOfTile<kTile>& sums) {
+    const int64_t n_columns = int64_t{n_tiles} * kTile;
+    for (int r = 0; r < sums.kRows; ++r) {
+      for (int c = 0; c < sums.kColumns; ++c) {
+        out[(row + sums.row(r)) * n_columns + column + sums.column(c)] = sums.at(r, c);
       }
     }
   }
   void finish(int) {}
 };
 
-template <int kCluster>
+template <int kCluster, int kTile>
 __global__ void store_all(const __grid_constant__ TensorMap rows,
                           const __grid_constant__ TensorMap columns, int64_t dim, int row_groups,
                           int n_tiles, float* out) {
-  StoreJob<kCluster> job{row_groups, n_tiles, out, 0};
-  multiply<kCluster>(rows, columns, dim, *reinterpret_cast<Ring*>(shared_memory()), job);
+  StoreJob<kCluster, kTile> job{row_groups, n_tiles, out, 0};
+  multiply<kCluster, kTile>(rows, columns, dim, *reinterpret_cast<Ring*>(shared_memory()), job);
 }
 
-template <int kCluster>
+template <int kCluster, int kTile>
 void multiply_all(const HalfRows& x, const HalfRows& y, int64_t n_clusters, float* out) {
   const int64_t group = kCluster * kBlockRows;
-  launch_clusters(store_all<kCluster>, n_clusters, kCluster, kWalkerThreads, sizeof(Ring), Stream{},
-                  map_rows(x, kBlockRows), map_rows(y, kTileColumns / kCluster), x.dim,
+  launch_clusters(store_all<kCluster, kTile>, n_clusters, kCluster, kWalkerThreads, sizeof(Ring),
+                  Stream{}, map_rows(x, kBlockRows), map_rows(y, kTile / kCluster), x.dim,
                   static_cast<int>((x.n_rows + group - 1) / group),
-                  static_cast<int>((y.n_rows + kTileColumns - 1) / kTileColumns), out);
+                  static_cast<int>((y.n_rows + kTile - 1) / kTile), out);
 }
 
 }  // namespace
 
 extern "C" {
 
-// x: [n x dim], y: [m x dim] with dim a multiple of 8; cluster: 1 or 2; out: [n x m], both rounded
-// up to whole tiles, n to those of a cluster
+// x: [n x dim], y: [m x dim] with dim a multiple of 8; fine: not 0 for fine sums; cluster: 1 or 2;
+// out: [n x m], both rounded up to whole tiles, n to those of a cluster
 TAMIS_EXPORT const char* warpgroup_sums(const uint16_t* x, int64_t n, const uint16_t* y, int64_t m,
-                                        int64_t dim, int64_t cluster, int64_t n_clusters,
-                                        float* out) {
+                                        int64_t dim, int64_t fine, int64_t cluster,
+                                        int64_t n_clusters, float* out) {
   return guarded([&] {
-    const auto multiply = cluster == 1 ? multiply_all<1> : multiply_all<2>;
+    const auto coarse =
+        cluster == 1 ? multiply_all<1, kTileColumns> : multiply_all<2, kTileColumns>;
+    const auto finer =
+        cluster == 1 ? multiply_all<1, kFineTileColumns> : multiply_all<2, kFineTileColumns>;
+    const auto multiply = fine != 0 ? finer : coarse;
     multiply({x, n, dim}, {y, m, dim}, n_clusters, out);
   });
 }

@@ -42,15 +42,29 @@ void copy_box_to(void* shared, const TensorMap& map, int element, int row, cuda:
                  uint16_t blocks, Place place = Place::here());
 
 uint64_t operand(const void* first_row, int element, Place place = Place::here());
-void wgmma_begin(float (&d)[128], Place place = Place::here());
-void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, int sum,
-                      Place place = Place::here());
+// n_sums: half of the columns.
+void begin_sums(float* d, int n_sums, const Place& place);
+void multiply_later(const char* name, float* d, int n_sums, uint64_t a, uint64_t b, int sum,
+                    const Place& place);
+void wait_for_sums(float* d, int n_sums, int pending, const Place& place);
+
+template <int kSums>
+void wgmma_begin(float (&d)[kSums], Place place = Place::here()) {
+  begin_sums(d, kSums, place);
+}
+inline void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, int sum,
+                             Place place = Place::here()) {
+  multiply_later("wgmma_m64n256k16", d, 128, a, b, sum, place);
+}
+inline void wgmma_m64n128k16(float (&d)[64], uint64_t a, uint64_t b, int sum,
+                             Place place = Place::here()) {
+  multiply_later("wgmma_m64n128k16", d, 64, a, b, sum, place);
+}
 void wgmma_commit(Place place = Place::here());
-void wgmma_wait_pending(float (&d)[128], int pending, const Place& place);
-template <int kPending>
-void wgmma_wait(float (&d)[128], Place place = Place::here()) {
+template <int kPending, int kSums>
+void wgmma_wait(float (&d)[kSums], Place place = Place::here()) {
   static_assert(kPending >= 0);
-  wgmma_wait_pending(d, kPending, place);
+  wait_for_sums(d, kSums, kPending, place);
 }
 
 }  // namespace tamis::emulation

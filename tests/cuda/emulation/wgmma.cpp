@@ -47,10 +47,10 @@ void come(const Step& step) {
   fail(came + ", where others of its warpgroup came to " + first.name, first.place);
 }
 
-bool is_poison(const float* d) {
-  uint32_t words[128];
-  std::memcpy(words, d, sizeof words);
-  return std::all_of(words, words + 128, [](uint32_t word) { return word == 0xffffffffu; });
+bool is_poison(const float* d, int n_sums) {
+  uint32_t words[kMostSums];
+  std::memcpy(words, d, static_cast<size_t>(n_sums) * sizeof *d);
+  return std::all_of(words, words + n_sums, [](uint32_t word) { return word == 0xffffffffu; });
 }
 
 Series* find(Doing& self, const float* d) {
@@ -82,21 +82,22 @@ float element(const unsigned char* shared, uint64_t operand, int r, int k) {
   return half_table()[bits];
 }
 
-std::shared_ptr<Operands> widen(const unsigned char* shared, uint64_t a, uint64_t b) {
+std::shared_ptr<Operands> widen(const unsigned char* shared, uint64_t a, uint64_t b,
+                                int n_columns) {
   auto wide = std::make_shared<Operands>();
   for (int row = 0; row < kGroupRows; ++row) {
     for (int k = 0; k < kDepth; ++k) wide->a[row][k] = element(shared, a, row, k);
   }
-  for (int column = 0; column < kGroupColumns; ++column) {
+  for (int column = 0; column < n_columns; ++column) {
     const int t = column % 8 / 2, place = column / 8 * 2 + column % 2;
     for (int k = 0; k < kDepth; ++k) wide->b[t][k][place] = element(shared, b, column, k);
   }
   return wide;
 }
 
-// One row of the thread's sums, [64].
-void multiply_row(const float* a, const float (*b)[kGroupColumns / 4], float* sums) {
-  constexpr int kCount = kGroupColumns / 4;
+// One row of the thread's sums, [kCount].
+template <int kCount>
+void multiply_row(const float* a, const float (*b)[kMostSums / 2], float* sums) {
   const Settings& model = settings();
   if (is_plain(model)) {
     float total[kCount];
@@ -115,22 +116,24 @@ void multiply_row(const float* a, const float (*b)[kGroupColumns / 4], float* su
 }
 
 // d: the sums of warp w and lane 4 g + t are rows 16 w + g and that + 8.
+template <int kCount>
 void multiply(const Operands& operands, bool adds, float* d) {
   const int g = running->lane / 4, t = running->lane % 4, w = running->warp % kGroupWarps;
   for (int half = 0; half < 2; ++half) {
-    float sums[kGroupColumns / 4];
-    for (int i = 0; i < kGroupColumns / 4; ++i) {
+    float sums[kCount];
+    for (int i = 0; i < kCount; ++i) {
       sums[i] = adds ? d[i / 2 * 4 + 2 * half + i % 2] : 0;
     }
-    multiply_row(operands.a[16 * w + g + 8 * half], operands.b[t], sums);
-    for (int i = 0; i < kGroupColumns / 4; ++i) d[i / 2 * 4 + 2 * half + i % 2] = sums[i];
+    multiply_row<kCount>(operands.a[16 * w + g + 8 * half], operands.b[t], sums);
+    for (int i = 0; i < kCount; ++i) d[i / 2 * 4 + 2 * half + i % 2] = sums[i];
   }
 }
 
 // Reads the operands where no thread of the warpgroup has yet.
-Operands& read(Later& all, const Series::Product& product) {
+Operands& read(Later& all, const Series::Product& product, int n_sums) {
   auto& operands = all.warpgroup(*running).operands[product.number];
-  if (operands == nullptr) operands = widen(running->block->shared(), product.a, product.b);
+  if (operands == nullptr)
+    operands = widen(running->block->shared(), product.a, product.b, 2 * n_sums);
   return *operands;
 }
 
@@ -139,8 +142,12 @@ void make(Later& all, Series& series, int32_t last) {
   size_t made = 0;
   for (; made < series.products.size() && series.products[made].number <= last; ++made) {
     const Series::Product& product = series.products[made];
-    Operands& operands = read(all, product);
-    multiply(operands, product.adds, series.sums);
+    Operands& operands = read(all, product, series.n_sums);
+    if (series.n_sums == kMostSums) {
+      multiply<kMostSums / 2>(operands, product.adds, series.sums);
+    } else {
+      multiply<kMostSums / 4>(operands, product.adds, series.sums);
+    }
     if (++operands.threads == kGroupThreads) all.warpgroup(*running).operands.erase(product.number);
   }
   series.products.erase(series.products.begin(),
@@ -164,7 +171,7 @@ uint64_t operand(const void* first_row, int element, Place place) {
   return ((offset + static_cast<size_t>(element) * 2) >> 4) | kBoxFields;
 }
 
-void wgmma_begin(float (&d)[128], Place place) {
+void begin_sums(float* d, int n_sums, const Place& place) {
   come({"wgmma_begin", 0, 0, 0, place});
   Doing& self = later().doing(*running);
   Series* series = find(self, d);
@@ -172,25 +179,29 @@ void wgmma_begin(float (&d)[128], Place place) {
     self.series.push_back(std::make_shared<Series>());
     series = self.series.back().get();
     series->d = d;
+    series->n_sums = n_sums;
   }
-  if (!series->multiplied) std::memcpy(series->sums, d, sizeof series->sums);
+  if (!series->multiplied) std::memcpy(series->sums, d, static_cast<size_t>(n_sums) * sizeof *d);
 }
 
-void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, int sum, Place place) {
-  come({"wgmma", a, b, sum, place});
+void multiply_later(const char* name, float* d, int n_sums, uint64_t a, uint64_t b, int sum,
+                    const Place& place) {
+  come({name, a, b, sum, place});
   Later& all = later();
   Doing& self = all.doing(*running);
   Series* series = find(self, d);
   if (series == nullptr) fail("multiplied without wgmma_begin", place);
   const int32_t number = ++self.products;
-  all.check_product(*running, rows_of(a, kGroupRows, place), rows_of(b, kGroupColumns, place),
-                    number, place);
-  const bool same = series->multiplied ? is_poison(d) : std::memcmp(series->sums, d, sizeof d) == 0;
+  all.check_product(*running, rows_of(a, kGroupRows, place),
+                    rows_of(b, static_cast<size_t>(2 * n_sums), place), number, place);
+  const size_t bytes = static_cast<size_t>(n_sums) * sizeof *d;
+  const bool same =
+      series->multiplied ? is_poison(d, n_sums) : std::memcmp(series->sums, d, bytes) == 0;
   if (!same) fail("changed sums between wgmma_begin and wgmma_wait", place);
   series->multiplied = true;
   series->products.push_back({number, a, b, sum != 0});
-  std::memset(d, 0xff, sizeof d);
-  if (running->block->cluster().by_chance(2)) read(all, series->products.back());
+  std::memset(d, 0xff, bytes);
+  if (running->block->cluster().by_chance(2)) read(all, series->products.back(), n_sums);
 }
 
 void wgmma_commit(Place place) {
@@ -199,7 +210,7 @@ void wgmma_commit(Place place) {
   self.groups.push_back(self.products);
 }
 
-void wgmma_wait_pending(float (&d)[128], int pending, const Place& place) {
+void wait_for_sums(float* d, int n_sums, int pending, const Place& place) {
   come({"wgmma_wait", 0, 0, pending, place});
   Later& all = later();
   Doing& self = all.doing(*running);
@@ -212,8 +223,8 @@ void wgmma_wait_pending(float (&d)[128], int pending, const Place& place) {
   }
   Series* mine = find(self, d);
   if (mine == nullptr || !mine->multiplied || !mine->products.empty()) return;
-  if (!is_poison(d)) fail("changed sums before wgmma_wait", place);
-  std::memcpy(d, mine->sums, sizeof d);
+  if (!is_poison(d, n_sums)) fail("changed sums before wgmma_wait", place);
+  std::memcpy(d, mine->sums, static_cast<size_t>(n_sums) * sizeof *d);
   self.series.erase(std::find_if(self.series.begin(), self.series.end(),
                                  [&](const auto& series) { return series.get() == mine; }));
 }

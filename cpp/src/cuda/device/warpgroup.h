@@ -10,7 +10,8 @@
 // A warpgroup is four warps, the first a multiple of four. wgmma_m64n256k16 adds the product of 64
 // rows and of 256 columns, 16 elements of each; the sums of warp w and lane 4 g + t are
 //   d[4 j], d[4 j + 1]: row 16 w + g, columns 8 j + 2 t, + 1     d[4 j + 2], d[4 j + 3]: row + 8
-// It runs later: its operands and sums are its own until wgmma_wait.
+// and wgmma_m64n128k16 does so for 128 columns. It runs later: its operands and sums are its own
+// until wgmma_wait.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +50,7 @@ using emulation::registers_for_many;
 using emulation::TensorMap;
 using emulation::wgmma_begin;
 using emulation::wgmma_commit;
+using emulation::wgmma_m64n128k16;
 using emulation::wgmma_m64n256k16;
 using emulation::wgmma_wait;
 }  // namespace tamis::cuda
@@ -134,10 +136,10 @@ __device__ __forceinline__ void barrier_wait(Barrier& barrier, unsigned parity) 
 // blocks of three warpgroups, one of them with few; the kernel must be compiled for one block a
 // multiprocessor, and must call no subroutine, such as the division of 64-bit numbers.
 __device__ __forceinline__ void registers_for_few() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
 }
 __device__ __forceinline__ void registers_for_many() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
 }
 
 // The number of this block in its cluster.
@@ -193,9 +195,10 @@ __device__ __forceinline__ uint64_t operand(const void* first_row, int element) 
 
 // All threads of the warpgroup, before the first of a series of products: what they wrote to the
 // sums is there for it.
-__device__ __forceinline__ void wgmma_begin(float (&d)[128]) {
+template <int kSums>
+__device__ __forceinline__ void wgmma_begin(float (&d)[kSums]) {
 #pragma unroll
-  for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
+  for (int i = 0; i < kSums; ++i) asm volatile("" : "+f"(d[i])::"memory");
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
@@ -228,6 +231,24 @@ __device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], uint64_t a, ui
       : "l"(a), "l"(b), "r"(sum));
 }
 
+// The same for 128 columns.
+__device__ __forceinline__ void wgmma_m64n128k16(float (&d)[64], uint64_t a, uint64_t b, int sum) {
+  asm volatile(
+      "{\n\t"
+      ".reg .pred adds;\n\t"
+      "setp.ne.b32 adds, %66, 0;\n\t"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "%64, %65, adds, 1, 1, 0, 0;\n\t"
+      "}"
+      : TAMIS_SUMS(d, 0), TAMIS_SUMS(d, 8), TAMIS_SUMS(d, 16), TAMIS_SUMS(d, 24), TAMIS_SUMS(d, 32),
+        TAMIS_SUMS(d, 40), TAMIS_SUMS(d, 48), TAMIS_SUMS(d, 56)
+      : "l"(a), "l"(b), "r"(sum));
+}
+
 #undef TAMIS_SUMS
 
 // Ends a group of products.
@@ -236,13 +257,13 @@ __device__ __forceinline__ void wgmma_commit() {
 }
 
 // Waits until all but the newest kPending groups are done.
-template <int kPending>
-__device__ __forceinline__ void wgmma_wait(float (&d)[128]) {
+template <int kPending, int kSums>
+__device__ __forceinline__ void wgmma_wait(float (&d)[kSums]) {
 #pragma unroll
-  for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
+  for (int i = 0; i < kSums; ++i) asm volatile("" : "+f"(d[i])::"memory");
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 #pragma unroll
-  for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
+  for (int i = 0; i < kSums; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
 }  // namespace tamis::cuda

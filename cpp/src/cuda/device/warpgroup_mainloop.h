@@ -1,6 +1,6 @@
 // Rows times columns by wgmma: what mainloop.h does, for sm_90a. Persistent blocks of 384 threads
-// walk from 128 rows to the next; a tile has 256 columns, and what becomes of its sums is the
-// job's.
+// walk from 128 rows to the next; a tile has 256 columns, 128 for fine sums, and what becomes of
+// its sums is the job's.
 //
 // One thread copies slices of 64 elements by TMA into a ring of four stages. Two warpgroups
 // multiply 64 rows each by the same columns. Nothing but the ring ties them: a row's sums are those
@@ -24,7 +24,8 @@ inline constexpr bool kHasWarpgroups = false;
 #endif
 
 inline constexpr int kTileColumns = 256;
-inline constexpr int kWalkerThreads = 384;  // two warpgroups that multiply, one that copies
+inline constexpr int kFineTileColumns = 128;  // of fine sums: twice the registers for each
+inline constexpr int kWalkerThreads = 384;    // two warpgroups that multiply, one that copies
 
 // 128 rows from `row` on, and tiles of columns from `column` on.
 struct Walk {
@@ -46,12 +47,13 @@ struct WarpSharers {
   }
 };
 
-// One thread's part of a tile: 2 rows by 64 columns, as those of mainloop.h.
-struct WarpgroupSums {
+// One thread's part of a tile: 2 rows by a quarter of the columns, as those of mainloop.h.
+template <int kTile>
+struct SumsOfTile {
   using Sharers = WarpSharers;
-  static constexpr int kRows = 2, kColumns = 64;
+  static constexpr int kRows = 2, kColumns = kTile / 4;
 
-  float part[128];  // as wgmma_m64n256k16 has them
+  float part[kTile / 2];  // as wgmma has them
 
   __device__ __forceinline__ float& at(int r, int c) {
     return part[(c >> 1) * 4 + r * 2 + (c & 1)];
@@ -67,6 +69,9 @@ struct WarpgroupSums {
   }
 };
 
+using WarpgroupSums = SumsOfTile<kTileColumns>;
+using FineWarpgroupSums = SumsOfTile<kFineTileColumns>;
+
 namespace warpgroup {
 
 inline constexpr int kStages = 4;
@@ -75,6 +80,7 @@ inline constexpr int kLead = 2;          // slices by which the first is ahead
 inline constexpr int kWarps = 4;         // of a warpgroup
 inline constexpr int kGroupRows = 64;    // of a warpgroup
 inline constexpr int kInstruction = 16;  // elements
+inline constexpr int kFineSlice = 32;    // elements, as fine_dot_error has them
 
 static_assert(kConsumers * kGroupRows == kBlockRows && kLead <= kStages);
 static_assert((kConsumers + 1) * kWarps * 32 == kWalkerThreads);
@@ -92,8 +98,6 @@ struct alignas(1024) Ring {
 };
 
 namespace warpgroup {
-
-inline constexpr int kStageBytes = (kBlockRows + kTileColumns) * kBoxRowBytes;
 
 // The stages in turn, and the parity of the phase of their barriers.
 struct Turn {
@@ -128,12 +132,12 @@ __device__ __forceinline__ void prepare(const TensorMap& rows, const TensorMap& 
 }
 
 // One warp, of which one thread copies.
-template <int kCluster, class Job>
+template <int kCluster, int kTile, class Job>
 __device__ __forceinline__ void copy_walks(const TensorMap& rows, const TensorMap& columns,
                                            int n_slices, Ring& ring, Job& job) {
   const bool leads = threadIdx.x % 32 == 0;
   const int part = kCluster > 1 ? static_cast<int>(cluster_block()) : 0;  // of a tile's columns
-  constexpr int kPart = kTileColumns / kCluster;
+  constexpr int kPart = kTile / kCluster;
   Turn turn;
 #pragma unroll 1
   for (int i = job.first(); i < job.end(); i += job.step()) {
@@ -144,7 +148,7 @@ __device__ __forceinline__ void copy_walks(const TensorMap& rows, const TensorMa
     for (int k = 0; k < n; ++k) {
       Barrier& full = ring.full[turn.stage];
       barrier_wait(ring.empty[turn.stage], turn.parity ^ 1);
-      barrier_expect(full, kStageBytes);
+      barrier_expect(full, (kBlockRows + kTile) * kBoxRowBytes);
       copy_box(ring.rows[turn.stage], rows, slice * kBoxElements, walk.row, full);
       uint16_t* to = ring.columns[turn.stage] + part * kPart * kBoxElements;
       if constexpr (kCluster > 1) {
@@ -155,22 +159,31 @@ __device__ __forceinline__ void copy_walks(const TensorMap& rows, const TensorMa
       turn.next();
       if (++slice == n_slices) {
         slice = 0;
-        column += kTileColumns;
+        column += kTile;
       }
     }
     __syncwarp();
   }
 }
 
-// The warpgroup's rows of a stage times its columns, later.
-__device__ __forceinline__ void multiply_stage(const Ring& ring, unsigned stage, bool first,
-                                               WarpgroupSums& sums) {
+__device__ __forceinline__ void multiply(WarpgroupSums& sums, uint64_t a, uint64_t b, int adds) {
+  wgmma_m64n256k16(sums.part, a, b, adds);
+}
+__device__ __forceinline__ void multiply(FineWarpgroupSums& sums, uint64_t a, uint64_t b,
+                                         int adds) {
+  wgmma_m64n128k16(sums.part, a, b, adds);
+}
+
+// The warpgroup's rows of a stage times its columns, elements [begin, end), later. first: the sums
+// are not added to.
+template <class Sums>
+__device__ __forceinline__ void multiply_stage(const Ring& ring, unsigned stage, int begin, int end,
+                                               bool first, Sums& sums) {
   const uint16_t* rows = ring.rows[stage] + threadIdx.x / 128 * kGroupRows * kBoxElements;
   wgmma_begin(sums.part);
 #pragma unroll
-  for (int k = 0; k < kBoxElements; k += kInstruction) {
-    wgmma_m64n256k16(sums.part, operand(rows, k), operand(ring.columns[stage], k),
-                     !first || k > 0 ? 1 : 0);
+  for (int k = begin; k < end; k += kInstruction) {
+    multiply(sums, operand(rows, k), operand(ring.columns[stage], k), !first || k > begin ? 1 : 0);
   }
   wgmma_commit();
 }
@@ -186,6 +199,11 @@ __device__ __forceinline__ void leave(Ring& ring, unsigned stage) {
   }
 }
 
+// Who has the lead counts its slices, and says when it has it.
+__device__ __forceinline__ void take_lead(Ring& ring, int& until_lead) {
+  if (--until_lead == 0 && threadIdx.x % 32 == 0) barrier_arrive(ring.ahead);
+}
+
 // Sums of one tile.
 template <int kCluster>
 __device__ __forceinline__ void multiply_tile(int n_slices, Ring& ring, Turn& turn, int& until_lead,
@@ -194,8 +212,8 @@ __device__ __forceinline__ void multiply_tile(int n_slices, Ring& ring, Turn& tu
 #pragma unroll 1
   for (int slice = 0; slice < n_slices; ++slice) {
     barrier_wait(ring.full[turn.stage], turn.parity);
-    multiply_stage(ring, turn.stage, slice == 0, sums);
-    if (--until_lead == 0 && threadIdx.x % 32 == 0) barrier_arrive(ring.ahead);
+    multiply_stage(ring, turn.stage, 0, kBoxElements, slice == 0, sums);
+    take_lead(ring, until_lead);
     wgmma_wait<1>(sums.part);
     if (slice > 0) leave<kCluster>(ring, before);
     before = turn.stage;
@@ -205,8 +223,32 @@ __device__ __forceinline__ void multiply_tile(int n_slices, Ring& ring, Turn& tu
   leave<kCluster>(ring, before);
 }
 
+// Fine sums: those of half a slice by themselves, then added to nearest.
+template <int kCluster>
+__device__ __forceinline__ void multiply_tile(int n_slices, Ring& ring, Turn& turn, int& until_lead,
+                                              FineWarpgroupSums& sums) {
+  sums = {};
+#pragma unroll 1
+  for (int slice = 0; slice < n_slices; ++slice) {
+    barrier_wait(ring.full[turn.stage], turn.parity);
+#pragma unroll
+    for (int k = 0; k < kBoxElements; k += kFineSlice) {
+      FineWarpgroupSums more;
+      multiply_stage(ring, turn.stage, k, k + kFineSlice, true, more);
+      wgmma_wait<0>(more.part);
+#pragma unroll
+      for (int i = 0; i < kFineTileColumns / 2; ++i) {
+        sums.part[i] = __fadd_rn(sums.part[i], more.part[i]);
+      }
+    }
+    leave<kCluster>(ring, turn.stage);
+    take_lead(ring, until_lead);
+    turn.next();
+  }
+}
+
 // Two warpgroups.
-template <int kCluster, class Job>
+template <int kCluster, int kTile, class Job>
 __device__ __forceinline__ void multiply_walks(int n_slices, Ring& ring, Job& job) {
   const bool is_first = threadIdx.x < 128;
   int until_lead = is_first ? kLead : 0;
@@ -215,14 +257,15 @@ __device__ __forceinline__ void multiply_walks(int n_slices, Ring& ring, Job& jo
 #pragma unroll 1
   for (int i = job.first(); i < job.end(); i += job.step()) {
     const Walk walk = job.walk(i);
+    if (walk.n_tiles == 0) continue;
     __syncwarp();
     job.begin(i);
 #pragma unroll 1
     for (int tile = 0; tile < walk.n_tiles; ++tile) {
-      WarpgroupSums sums;
+      SumsOfTile<kTile> sums;
       multiply_tile<kCluster>(n_slices, ring, turn, until_lead, sums);
       __syncwarp();
-      job.collect(walk.column + tile * kTileColumns, sums);
+      job.collect(walk.column + tile * kTile, sums);
     }
     job.finish(i);
   }
@@ -231,12 +274,13 @@ __device__ __forceinline__ void multiply_walks(int n_slices, Ring& ring, Job& jo
 
 }  // namespace warpgroup
 
-// All threads of all blocks. rows: with boxes of 128 rows; columns: of 256 / kCluster. The job says
-// what to do: walks first(), first() + step(), ... before end(), the same for all blocks of a
-// cluster but for their rows; walk(i), called by whole warps; and, called by the warps that own
-// rows (WarpSharers), begin(i), collect(column, sums) for every tile, finish(i). A __syncwarp comes
-// before begin and before each collect.
-template <int kCluster, class Job>
+// All threads of all blocks. rows: with boxes of 128 rows; columns: of kTile / kCluster, where
+// kTile is kTileColumns, or kFineTileColumns for fine sums (fine_dot_error in shortlist.h, slices
+// of 64). The job says what to do: walks first(), first() + step(), ... before end(), the same for
+// all blocks of a cluster but for their rows; walk(i), called by whole warps; and, called by the
+// warps that own rows (WarpSharers) where a walk has tiles, begin(i), collect(column, sums) for
+// every tile, finish(i). A __syncwarp comes before begin and before each collect.
+template <int kCluster, int kTile = kTileColumns, class Job>
 __device__ __forceinline__ void multiply(const TensorMap& rows, const TensorMap& columns,
                                          int64_t dim, Ring& ring, Job& job) {
   using namespace warpgroup;
@@ -244,11 +288,11 @@ __device__ __forceinline__ void multiply(const TensorMap& rows, const TensorMap&
   prepare<kCluster>(rows, columns, ring);
   if (threadIdx.x < kConsumers * 128) {
     registers_for_many();
-    multiply_walks<kCluster>(n_slices, ring, job);
+    multiply_walks<kCluster, kTile>(n_slices, ring, job);
   } else {
     registers_for_few();
     if (threadIdx.x < kConsumers * 128 + 32) {
-      copy_walks<kCluster>(rows, columns, n_slices, ring, job);
+      copy_walks<kCluster, kTile>(rows, columns, n_slices, ring, job);
     }
   }
   if constexpr (kCluster > 1) cluster_sync();  // nobody arrives, or copies, in a block that is gone
