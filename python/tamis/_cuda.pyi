@@ -134,6 +134,7 @@ def add_rows(
     work: _Address,
     work_bytes: int,
     *,
+    n_problems: int = 1,
     device: int,
     stream: int,
 ) -> None: ...
@@ -158,11 +159,19 @@ def add_inertia(
     n_clusters: int,
     total: _Address,
     *,
+    n_problems: int = 1,
     device: int,
     stream: int,
 ) -> None: ...
 def count_changed(
-    labels: _Address, before: _Address, n_rows: int, changed: _Address, *, device: int, stream: int
+    labels: _Address,
+    before: _Address,
+    n_rows: int,
+    changed: _Address,
+    *,
+    n_problems: int = 1,
+    device: int,
+    stream: int,
 ) -> None: ...
 
 class MaxCosine:

@@ -205,6 +205,16 @@ def test_there_are_1_to_2147483647_clusters(
     )
 
 
+@pytest.mark.parametrize("call", ["add_rows", "add_inertia", "count_changed"])
+def test_problems_are_of_one_size(module: ModuleType, call: str) -> None:
+    for number in (-1, 0, 65536):
+        told = refuse(module, call, ValueError, n_problems=number)
+        assert told == f"n_problems: expected 1 to 65535, got {number}"
+    for size in {"n_rows", "n_clusters"} & CALLS[call].keys():
+        told = refuse(module, call, ValueError, **{"n_rows": 6, "n_problems": 3, size: 5})
+        assert told == "n_problems: expected a divisor of n_rows and n_clusters, got 3"
+
+
 @pytest.mark.parametrize(("call", "name"), cases({"work_bytes"}))
 def test_work_is_large_enough(module: ModuleType, call: str, name: str) -> None:
     told = refuse(module, call, ValueError, work_bytes=0)

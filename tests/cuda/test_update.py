@@ -51,7 +51,8 @@ def inertia(library: Library, x: Rows, labels: Labels, centroids: Rows, total: A
         total = library.array(np.zeros(2, np.uint64))
     library.call(
         *("emulated_add_inertia", library.array(x.view(np.uint16)), *x.shape),
-        *(library.array(labels), library.array(centroids.view(np.uint16)), len(centroids), total),
+        *(library.array(labels), library.array(centroids.view(np.uint16)), len(centroids), 1),
+        total,
     )
     high, low = total.tolist()
     return (high << 64) + low
@@ -190,7 +191,7 @@ def test_rows_may_come_in_blocks(library: Library, d: int, label: Any) -> None:
             rows, part = x[begin:end], labels[begin:end]
             library.call(
                 *("emulated_add_rows", library.array(rows.view(np.uint16)), end - begin, d),
-                *(library.array(part), k, sum_, count, library.empty(int(size[0]), np.uint8)),
+                *(library.array(part), k, 1, sum_, count, library.empty(int(size[0]), np.uint8)),
             )
             inertia(library, rows, part, centroids, units)
         assert_same_bits(count.copy(), np.bincount(labels, minlength=k))
@@ -270,6 +271,45 @@ def test_changed_labels_are_counted(library: Library, n: int) -> None:
         labels = np.where(moved, before ^ np.int32(1 << 30), before)
         changed = library.array(np.full(1, 7, np.int64))
         library.call(
-            "emulated_count_changed", library.array(labels), library.array(before), n, changed
+            "emulated_count_changed", library.array(labels), library.array(before), n, 1, changed
         )
         assert changed.item() == 7 + moved.sum()
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(1, 8, 1), (33, 7, 2), (257, 64, 5), (600, 5, 3)])
+@pytest.mark.parametrize("n_problems", [2, 5])
+def test_problems_of_one_size_go_together(
+    library: Library, n_problems: int, n: int, d: int, k: int
+) -> None:
+    """Giant, small and empty clusters, and rows whose label is one of another problem alone."""
+    every = range(n_problems)
+    x, centroids = cases.wide_range(n * n_problems, d, 3), cases.unit_rows(k * n_problems, d, 1)
+    labels = np.concatenate([LABELS[p % 3](n, k, p) for p in every])
+    labels[::7], labels[3::7] = k, -1
+    before = np.where(np.arange(len(labels)) // n % 2 == 0, labels, labels ^ np.int32(1))
+    shared = [library.array(a) for a in (x.view(np.uint16), labels, centroids.view(np.uint16))]
+    rows, label, means = shared
+    sums = library.array(np.zeros((k * n_problems, d)))
+    counts = library.array(np.zeros(k * n_problems, np.int64))
+    totals = library.array(np.zeros((n_problems, 2), np.uint64))
+    changed = library.array(np.full(n_problems, 7, np.int64))
+    size = np.zeros(1, np.int64)
+    library.call("emulated_add_rows_work_bytes", len(x), len(centroids), size)
+    work, batch = library.empty(int(size[0]), np.uint8), (len(centroids), n_problems)
+    with library.configured(seed=n_problems, host_threads=2):
+        library.call("emulated_add_rows", rows, *x.shape, label, *batch, sums, counts, work)
+        library.call("emulated_add_inertia", rows, *x.shape, label, means, *batch, totals)
+        library.call(
+            *("emulated_count_changed", label, library.array(before), len(x), n_problems, changed)
+        )
+    for p in every:
+        own, clusters = slice(p * n, (p + 1) * n), slice(p * k, (p + 1) * k)
+        placed = (labels[own] >= 0) & (labels[own] < k)
+        some, of = x[own][placed], labels[own][placed]
+        exact = np.zeros((k, d))
+        np.add.at(exact, of, some.astype(np.float64))
+        assert_same_bits(sums[clusters], exact, p)
+        assert_same_bits(counts[clusters], np.bincount(of, minlength=k), p)
+        high, low = totals[p].tolist()
+        assert (high << 64) + low == exact_inertia(some, of, centroids[clusters])
+        assert changed[p] == 7 + (n if p % 2 else 0)

@@ -141,37 +141,47 @@ def test_problems_stop_by_themselves(spherical: bool, calls: Counter[str]) -> No
     found = tamis.kmeans(there(x), 6, spherical=spherical, max_iter=7)
     assert_same_bits(fields(found), fields(expected))
     assert calls["assign"] == (n_iter + 1).sum(), "what has converged is not assigned again"
-    assert calls["next_centroids"] == n_iter.max()
+    assert calls["next_centroids"] == calls["count_changed"] == n_iter.max()
 
 
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize("place", [there, np.asarray])
-def test_waits_do_not_grow_with_the_batch(place: Any, spherical: bool, calls: Counter[str]) -> None:
+def test_launches_and_waits_do_not_grow_with_the_batch(
+    place: Any, spherical: bool, calls: Counter[str]
+) -> None:
     made = []
     for n_problems, max_iter in ((2, 2), (2, 3), (7, 2), (7, 3)):
         x = place(np.stack([cases.unit_rows(200, 16, seed) for seed in range(n_problems)]))
         calls.clear()
         result = tamis.kmeans(x, 9, spherical=spherical, max_iter=max_iter, device="cuda")
         assert (np.asarray(result.n_iter) == max_iter).all()
-        assert calls["assign"] == n_problems * (max_iter + 1)
-        made.append((calls["synchronize"], calls["copy"]))
+        assert calls.pop("assign") == calls.pop("assign_work_bytes") == n_problems * (max_iter + 1)
+        made.append(Counter(calls))
     assert made[0] == made[2] and made[1] == made[3]
-    assert made[1][0] - made[0][0] == 1
+    more = made[1] - made[0]
+    assert more.pop("fill") == 3 and more.pop("add_rows_work_bytes") == 1
+    assert set(more) == {"next_centroids", "add_rows", "count_changed", "copy", "synchronize"}
+    assert set(more.values()) == {1}
 
 
-@pytest.mark.parametrize("limit", ["rows", "room", "no room"])
-def test_a_batch_goes_in_groups(limit: str, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["rows", "problems", "room", "no room"])
+def test_a_batch_goes_in_groups(
+    limit: str, gpu: Gpu, calls: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = problems(5, 60, 7)
     expected = fields(tamis.kmeans(x, 6, max_iter=3))
     place: Any = np.asarray if "room" in limit else there
     if limit == "rows":
         monkeypatch.setattr(rows, "ROWS_AT_ONCE", 120)
+    elif limit == "problems":
+        monkeypatch.setattr(kmeans, "MOST_PROBLEMS", 2)
     else:
         each = 7 * (2 * 60 + 12 * 6)
         share = 2.5 * each if limit == "room" else 1.5 * each
         monkeypatch.setattr(kmeans, "ROOM_FOR_ROWS", share / gpu.room)
     found = fields(tamis.kmeans(place(x), 6, max_iter=3, device="cuda"))
     assert_same_bits(found, expected)
+    assert calls["add_inertia"] == (5 if limit == "no room" else 3)
 
 
 @pytest.mark.parametrize("place", [there, np.asarray])

@@ -71,20 +71,25 @@ __device__ bool is_label(int32_t label, int64_t n_clusters) {
   return label >= 0 && label < n_clusters;
 }
 
+// n_rows, n_clusters: of one problem; blockIdx.y: which.
 __global__ void __launch_bounds__(kThreads)
     count_rows(const int32_t* labels, int64_t n_rows, int64_t n_clusters, Counter* count) {
   const int64_t row = blockIdx.x * int64_t{kThreads} + threadIdx.x;
-  const int32_t label = row < n_rows ? labels[row] : -1;
-  add_to_label(count, label, is_label(label, n_clusters), 1);
+  const int32_t label = row < n_rows ? labels[blockIdx.y * n_rows + row] : -1;
+  add_to_label(count + blockIdx.y * n_clusters, label, is_label(label, n_clusters), 1);
 }
 
 __global__ void __launch_bounds__(kThreads)
     place_rows(const int32_t* labels, int64_t n_rows, int64_t n_clusters, Grouping grouping) {
   const int64_t row = blockIdx.x * int64_t{kThreads} + threadIdx.x;
-  const int32_t label = row < n_rows ? labels[row] : -1;
+  const int64_t first_row = blockIdx.y * n_rows, first_cluster = blockIdx.y * n_clusters;
+  const int32_t label = row < n_rows ? labels[first_row + row] : -1;
   const bool counts = is_label(label, n_clusters);
-  const Counter left = add_to_label(grouping.left, label, counts, ~Counter{0});  // one less
-  if (counts) grouping.row[grouping.begin[label] + static_cast<int64_t>(left) - 1] = row;
+  const Counter left =
+      add_to_label(grouping.left + first_cluster, label, counts, ~Counter{0});  // one less
+  if (!counts) return;
+  const int64_t begin = grouping.begin[first_cluster + label];
+  grouping.row[begin + static_cast<int64_t>(left) - 1] = first_row + row;
 }
 
 // How many rows and parts; sums of them.
@@ -270,18 +275,20 @@ size_t add_rows_work_bytes(int64_t n_rows, int64_t n_clusters) {
   return Grouping::place(nullptr, n_rows, n_clusters, &grouping);
 }
 
-void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const ClusterSums& sums,
-              void* work, Stream stream) {
+void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, int64_t n_problems,
+              const ClusterSums& sums, void* work, Stream stream) {
   if (x.n_rows == 0 || n_clusters == 0) return;
   Grouping grouping;
   Grouping::place(work, x.n_rows, n_clusters, &grouping);
-  const Grid row_blocks{blocks_of(x.n_rows, kThreads)};
+  const int64_t own_rows = x.n_rows / n_problems, own_clusters = n_clusters / n_problems;
+  const Grid row_blocks{blocks_of(own_rows, kThreads), n_problems};
   fill(grouping.left, 0, static_cast<size_t>(n_clusters) * sizeof(Counter), stream);
-  launch(count_rows, row_blocks, kThreads, 0, stream, labels, x.n_rows, n_clusters, grouping.left);
+  launch(count_rows, row_blocks, kThreads, 0, stream, labels, own_rows, own_clusters,
+         grouping.left);
   launch(scan_clusters, Grid{1}, kScanThreads, sizeof(ScanShared), stream, n_clusters, grouping);
   launch(list_parts, Grid{blocks_of(n_clusters, kThreads)}, kThreads, 0, stream, n_clusters,
          grouping, sums.count);
-  launch(place_rows, row_blocks, kThreads, 0, stream, labels, x.n_rows, n_clusters, grouping);
+  launch(place_rows, row_blocks, kThreads, 0, stream, labels, own_rows, own_clusters, grouping);
   if (can_read_wide(x)) {
     launch_parts<kWide>(x, n_clusters, grouping, sums.sum, stream);
   } else {
@@ -308,7 +315,7 @@ void update_centroids(const HalfRows& x, const int32_t* labels, const HalfRows& 
   const ClusterSums sums{reinterpret_cast<double*>(base),
                          reinterpret_cast<int64_t*>(base + counts_at)};
   fill(base, 0, rest_at, stream);
-  add_rows(x, labels, centroids.n_rows, sums, base + rest_at, stream);
+  add_rows(x, labels, centroids.n_rows, 1, sums, base + rest_at, stream);
   next_centroids(sums, centroids, spherical, next, stream);
 }
 

@@ -20,6 +20,9 @@ from tamis.kernels.assign import scaled_rows
 from tamis.kernels.canonical import BAD, refuse_bad
 from tamis.kernels.kmeans import first_distinct
 
+MOST_PROBLEMS = 65535
+"""Of one launch."""
+
 
 class Batch(NamedTuple):
     """Rows of problems of one size; those of problem p are about rows * 2^exponents[p]."""

@@ -11,7 +11,15 @@ import numpy.typing as npt
 from tamis._array import as_matrix, cuda_ordinal
 from tamis.cuda import rows as on_gpu
 from tamis.cuda.assign import scaled_rows, targets_of
-from tamis.cuda.batch import Batch, assign_each, initial_rows, of_each, resident_batch, shares
+from tamis.cuda.batch import (
+    MOST_PROBLEMS,
+    Batch,
+    assign_each,
+    initial_rows,
+    of_each,
+    resident_batch,
+    shares,
+)
 from tamis.cuda.device import Array, Device, open_device
 from tamis.cuda.rows import HostRows, ResidentRows, Rows
 from tamis.kernels import kmeans as on_cpu
@@ -52,7 +60,7 @@ def updates(
 def _groups(device: Device, x: Any, n_clusters: int) -> Iterator[Any]:
     """3-D parts whose problems have room on the GPU together; 2-D ones, where no two have."""
     n_problems, n_rows, dim = tuple(x.shape)
-    at_once = on_gpu.ROWS_AT_ONCE // max(1, n_rows)
+    at_once = min(MOST_PROBLEMS, on_gpu.ROWS_AT_ONCE // max(1, n_rows))
     if cuda_ordinal(x) is None:
         each = dim * (2 * n_rows + 12 * n_clusters)  # of a cluster a float64 sum, two centroids
         at_once = min(at_once, int(_room(device) // each))
@@ -122,22 +130,11 @@ def _results(
     parts = [shares(len(array), n_problems) for array in arrays]
     found = []
     for p in range(n_problems):
-        centroids, labels, scores = (
-            array[part[p]] for array, part in zip(arrays, parts, strict=True)
-        )
-        found.append(
-            on_cpu.KMeansResult(
-                centroids,
-                labels,
-                scores,
-                int(lloyd.n_iter[p]),
-                float(np.ldexp(float(totals[p]), -48)),
-                n_train,
-                bool(lloyd.converged[p]),
-                batch.exponents[p],
-                batch.roundings[p],
-            )
-        )
+        own: list[Any] = [array[part[p]] for array, part in zip(arrays, parts, strict=True)]
+        inertia = float(np.ldexp(float(totals[p]), -48))
+        own += [int(lloyd.n_iter[p]), inertia, n_train, bool(lloyd.converged[p])]
+        own += [batch.exponents[p], batch.roundings[p]]
+        found.append(on_cpu.KMeansResult(*own))
     return found
 
 
@@ -221,15 +218,20 @@ class Lloyd:
         """The sum of |x - c|^2 of each problem in units of 2^-48."""
         totals = self.device.zeros((self.n_problems, 2), "int64")
         for part, rows in self.rows.blocks():
-            self._add_inertia(rows, self.labels.part(part), totals)
+            self.device.module.add_inertia(
+                *(rows.address, *rows.shape, self.labels.part(part).address),
+                *(self.centroids.address, len(self.centroids), totals.address),
+                n_problems=self.n_problems,
+                **self.device.on,
+            )
         words = self.device.download(totals)
         return [(int(high) << 64) + int(low.view(np.uint64)) for high, low in words]
 
     def changed_from(self, before: Array) -> int:
-        """How many labels differ from earlier ones, of one problem."""
-        changed = self.device.zeros((1,), "int64")
+        """How many labels differ from earlier ones."""
+        changed = self.device.zeros((self.n_problems,), "int64")
         self._count_changed(before, changed)
-        return int(self.device.download(changed)[0])
+        return int(self.device.download(changed).sum())
 
     def _assign(self, sums: Sums | None, before: Array | None, *, add: bool) -> None:
         device, targets = self.device, self._targets()
@@ -246,22 +248,11 @@ class Lloyd:
             self._count_changed(before, sums.changed)
 
     def _count_changed(self, before: Array, changed: Array) -> None:
-        for p, part in enumerate(shares(len(before), len(changed))):
-            self.device.module.count_changed(
-                *(self.labels.part(part).address, before.part(part).address),
-                *(part.stop - part.start, changed.part(slice(p, p + 1)).address),
-                **self.device.on,
-            )
-
-    def _add_inertia(self, rows: Array, labels: Array, totals: Array) -> None:
-        each = (shares(len(array), self.n_problems) for array in (rows, self.centroids, totals))
-        for part, columns, place in zip(*each, strict=True):
-            some, centroids = rows.part(part), self.centroids.part(columns)
-            self.device.module.add_inertia(
-                *(some.address, *some.shape, labels.part(part).address),
-                *(centroids.address, len(centroids), totals.part(place).address),
-                **self.device.on,
-            )
+        self.device.module.count_changed(
+            *(self.labels.address, before.address, len(before), changed.address),
+            n_problems=self.n_problems,
+            **self.device.on,
+        )
 
     def _sums(self) -> Sums:
         (k, dim), empty = self.centroids.shape, self.device.empty
@@ -269,17 +260,14 @@ class Lloyd:
         return Sums(empty((k, dim), "float64"), empty((k,), "int64"), changed)
 
     def _add(self, sums: Sums, rows: Array, labels: Array) -> None:
-        device, n_problems = self.device, self.n_problems
-        n_clusters = len(self.centroids) // n_problems
-        work = device.work(device.module.add_rows_work_bytes(len(rows) // n_problems, n_clusters))
-        each = (shares(len(array), n_problems) for array in (rows, self.centroids))
-        for part, columns in zip(*each, strict=True):
-            some, size = rows.part(part), sums.size.part(columns)
-            device.module.add_rows(
-                *(some.address, *some.shape, labels.part(part).address, n_clusters),
-                *(sums.sum.part(columns).address, size.address, work.address, work.n_bytes),
-                **device.on,
-            )
+        device, n_clusters = self.device, len(self.centroids)
+        work = device.work(device.module.add_rows_work_bytes(len(rows), n_clusters))
+        device.module.add_rows(
+            *(rows.address, *rows.shape, labels.address, n_clusters),
+            *(sums.sum.address, sums.size.address, work.address, work.n_bytes),
+            n_problems=self.n_problems,
+            **device.on,
+        )
 
     def _next_centroids(self, sums: Sums) -> None:
         following = self.device.empty(self.centroids.shape, "float16")

@@ -44,10 +44,12 @@ TAMIS_EXPORT const char* emulated_add_rows_work_bytes(int64_t n_rows, int64_t n_
 }
 
 TAMIS_EXPORT const char* emulated_add_rows(const uint16_t* x, int64_t n_rows, int64_t dim,
-                                           const int32_t* labels, int64_t n_clusters, double* sum,
-                                           int64_t* count, void* work) {
-  return guarded(
-      [&] { tamis::cuda::add_rows({x, n_rows, dim}, labels, n_clusters, {sum, count}, work, {}); });
+                                           const int32_t* labels, int64_t n_clusters,
+                                           int64_t n_problems, double* sum, int64_t* count,
+                                           void* work) {
+  return guarded([&] {
+    tamis::cuda::add_rows({x, n_rows, dim}, labels, n_clusters, n_problems, {sum, count}, work, {});
+  });
 }
 
 TAMIS_EXPORT const char* emulated_next_centroids(double* sum, int64_t* count,
@@ -61,15 +63,19 @@ TAMIS_EXPORT const char* emulated_next_centroids(double* sum, int64_t* count,
 
 TAMIS_EXPORT const char* emulated_add_inertia(const uint16_t* x, int64_t n_rows, int64_t dim,
                                               const int32_t* labels, const uint16_t* centroids,
-                                              int64_t n_clusters, tamis::Inertia* total) {
+                                              int64_t n_clusters, int64_t n_problems,
+                                              tamis::Inertia* total) {
   return guarded([&] {
-    tamis::cuda::add_inertia({x, n_rows, dim}, labels, {centroids, n_clusters, dim}, total, {});
+    tamis::cuda::add_inertia({x, n_rows, dim}, labels, {centroids, n_clusters, dim}, n_problems,
+                             total, {});
   });
 }
 
 TAMIS_EXPORT const char* emulated_count_changed(const int32_t* labels, const int32_t* before,
-                                                int64_t n_rows, int64_t* changed) {
-  return guarded([&] { tamis::cuda::count_changed(labels, before, n_rows, changed, {}); });
+                                                int64_t n_rows, int64_t n_problems,
+                                                int64_t* changed) {
+  return guarded(
+      [&] { tamis::cuda::count_changed(labels, before, n_rows, n_problems, changed, {}); });
 }
 
 }  // extern "C"

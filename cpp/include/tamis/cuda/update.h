@@ -6,7 +6,11 @@
 // that is 2^29 = 5.3e8 rows in one cluster. Integer sums (inertia, counts) wrap nowhere.
 //
 // Pointers are device memory; work is queued on the stream and nothing waits for it. Rows hold
-// finite numbers. A row whose label is not in 0 .. n_clusters - 1 belongs to no cluster.
+// finite numbers. A row whose label names no cluster belongs to none.
+//
+// n_problems, 1 to 65535: so many problems of one size in one call, their rows one after
+// another, their clusters too. n_rows and n_clusters are those of all together, multiples of
+// n_problems; a label counts from the first cluster of its row's own problem.
 #pragma once
 
 #include <cstddef>
@@ -31,18 +35,19 @@ struct ClusterSums {
 // Rows are ordered by label (a counting sort), then every warp sums some of one cluster's.
 // Memory: 8 bytes per row and 24 per cluster. work: 256-byte aligned.
 size_t add_rows_work_bytes(int64_t n_rows, int64_t n_clusters);
-void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, const ClusterSums& sums,
-              void* work, Stream stream);
+void add_rows(const HalfRows& x, const int32_t* labels, int64_t n_clusters, int64_t n_problems,
+              const ClusterSums& sums, void* work, Stream stream);
 void next_centroids(const ClusterSums& sums, const HalfRows& centroids, bool spherical,
                     uint16_t* next, Stream stream);
 
-// Adds sum |x - c|^2, exact, to *total. labels: int32 [x.n_rows]; total: [1], zero at first.
+// Adds sum |x - c|^2 of each problem, exact, to its total. labels: int32 [x.n_rows]; total:
+// [n_problems], zero at first.
 void add_inertia(const HalfRows& x, const int32_t* labels, const HalfRows& centroids,
-                 Inertia* total, Stream stream);
+                 int64_t n_problems, Inertia* total, Stream stream);
 
-// Adds the number of labels that differ from those before to *changed: 0 ends Lloyd's iteration.
-// labels, before: int32 [n_rows]; changed: [1], zero at first.
-void count_changed(const int32_t* labels, const int32_t* before, int64_t n_rows, int64_t* changed,
-                   Stream stream);
+// Adds the number of labels that differ from those before to each problem's `changed`: 0 ends its
+// iteration. labels, before: int32 [n_rows]; changed: [n_problems], zero at first.
+void count_changed(const int32_t* labels, const int32_t* before, int64_t n_rows, int64_t n_problems,
+                   int64_t* changed, Stream stream);
 
 }  // namespace tamis::cuda
