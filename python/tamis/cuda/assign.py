@@ -125,16 +125,24 @@ def assign_into(
     top: int,
     labels: Array,
     scores: Array,
+    n_problems: int = 1,
 ) -> None:
-    """Labels int32 and float64 scores of some rows."""
+    """Labels int32 and float64 scores of some rows.
+
+    n_problems: so many of one size lie in rows and targets, one after another; more than one only
+    for top = 1 and float16 targets.
+    """
     if not len(rows):
         return
     module = device.module
     if targets.dtype == "float16" and top == 1:
         problem = (rows.address, *rows.shape, targets.address, len(targets), euclidean)
-        work = device.work(module.assign_work_bytes(*problem, device=device.ordinal))
+        work = device.work(
+            module.assign_work_bytes(*problem, n_problems=n_problems, device=device.ordinal)
+        )
         module.assign(
             *(*problem, labels.address, scores.address, None, work.address, work.n_bytes),
+            n_problems=n_problems,
             **device.on,
         )
         return

@@ -105,15 +105,20 @@ def assign_each(
     scores: Array,
     settled: npt.NDArray[np.bool_],
 ) -> None:
-    """Labels int32 and float64 scores of the rows of every problem that is not settled."""
+    """Labels int32 and float64 scores of the rows of every problem that is not settled.
+
+    Neighbours go together, but for float64 targets.
+    """
     n_problems = len(settled)
-    own = zip(shares(len(rows), n_problems), shares(len(targets), n_problems), strict=True)
-    for (part, columns), done in zip(own, settled, strict=True):
-        if not done:
-            assign_into(
-                *(device, rows.part(part), targets.part(columns), euclidean, 1),
-                *(labels.part(part), scores.part(part)),
-            )
+    n_rows, n_targets = len(rows) // n_problems, len(targets) // n_problems
+    if targets.dtype == "float16":
+        runs = np.flatnonzero(np.diff(settled, prepend=True, append=True)).reshape(-1, 2).tolist()
+    else:
+        runs = [[problem, problem + 1] for problem in np.flatnonzero(~settled).tolist()]
+    for begin, end in runs:
+        own, columns = (slice(begin * n, end * n) for n in (n_rows, n_targets))
+        some, to, found = rows.part(own), targets.part(columns), labels.part(own)
+        assign_into(device, some, to, euclidean, 1, found, scores.part(own), end - begin)
 
 
 def _unscaled(rows: ResidentRows, n_problems: int) -> Batch:
