@@ -64,7 +64,8 @@ def test_a_good_gpu_is_checked_once(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -
         ("canonical", 4, 0, 0, "canonical"),
         ("canonical", 5, 1, 0, "canonical"),
         ("assign", 6, 0, 0, "assign"),
-        ("assign", 7, 2, 800, "assign"),
+        ("assign", 6, 2, 0, "k-means"),
+        ("assign", 7, 3, 800, "assign"),
         ("assign_exact", 8, 1, 0, "assign"),
         ("assign_exact", 9, 2, 0, "assign"),
         ("add_rows", 5, 0, 15, "k-means"),  # the sign and exponent of a sum

@@ -209,11 +209,6 @@ class Lloyd:
         self.scores = self.device.empty((n_rows,), "float64")
         self._assign(sums, None, add=sums is not None)
 
-    def inertia(self) -> int:
-        """The inertia of one problem."""
-        [total] = self.inertias()
-        return total
-
     def inertias(self) -> list[int]:
         """The sum of |x - c|^2 of each problem in units of 2^-48."""
         totals = self.device.zeros((self.n_problems, 2), "int64")
@@ -227,11 +222,11 @@ class Lloyd:
         words = self.device.download(totals)
         return [(int(high) << 64) + int(low.view(np.uint64)) for high, low in words]
 
-    def changed_from(self, before: Array) -> int:
-        """How many labels differ from earlier ones."""
+    def changed_from(self, before: Array) -> npt.NDArray[np.int64]:
+        """How many labels of each problem differ from earlier ones."""
         changed = self.device.zeros((self.n_problems,), "int64")
         self._count_changed(before, changed)
-        return int(self.device.download(changed).sum())
+        return self.device.download(changed)
 
     def _assign(self, sums: Sums | None, before: Array | None, *, add: bool) -> None:
         device, targets = self.device, self._targets()

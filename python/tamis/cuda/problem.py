@@ -66,6 +66,11 @@ def _multiples(n: int) -> npt.NDArray[np.float16]:
     return np.arange(1, n + 1, dtype=np.uint16).view(np.float16)
 
 
+def of_two(problem: Problem) -> npt.NDArray[np.float16]:
+    """The centroids of one problem, then those of another."""
+    return np.concatenate([problem.centroids, problem.centroids[::-1]])
+
+
 def labels() -> npt.NDArray[np.int32]:
     """One large cluster, small ones, and empty ones."""
     found = np.arange(N_ROWS, dtype=np.int32) % (N_CENTROIDS - 20)

@@ -32,6 +32,7 @@ from tamis.cuda.problem import (
     few_rows,
     labels,
     make_problem,
+    of_two,
     repeated,
     reversed_offsets,
     wide,
@@ -192,21 +193,29 @@ def _assigned(
 
 
 def _update(problem: Problem, *, spherical: bool) -> Results:
-    rows, given, before = bits(problem.rows), labels(), bits(problem.centroids)
-    following = cpu.update_centroids(rows, given, before, spherical)
-    changed = int((given != np.roll(given, 1)).sum())
-    return following, np.array([str(cpu.inertia(rows, given, before)), str(changed)])
+    """Of two problems in one batch: the halves of the rows."""
+    found: list[list[Any]] = [[], [], [], []]
+    arrays = (problem.rows, labels(), np.roll(labels(), 1), of_two(problem))
+    for rows, given, before, centroids in zip(*(np.split(a, 2) for a in arrays), strict=True):
+        following = cpu.update_centroids(bits(rows), given, bits(centroids), spherical)
+        best, scores, _ = cpu.assign(bits(rows), following, not spherical, 1)
+        inertia = cpu.inertia(bits(rows), given, bits(centroids))
+        numbers = np.array([str(inertia), str((given != before).sum())])
+        for results, own in zip(found, (following, best[:, 0], scores[:, 0], numbers), strict=True):
+            results.append(own)
+    return tuple(map(np.concatenate, found))
 
 
 def _update_there(device: Device, problem: Problem, *, spherical: bool) -> Results:
     rows = ResidentRows(device, device.upload(problem.rows))
-    lloyd = Lloyd(device, rows, device.upload(problem.centroids), spherical=spherical)
+    lloyd = Lloyd(device, rows, device.upload(of_two(problem)), 2, spherical=spherical)
     lloyd.labels = device.upload(labels())
     changed = lloyd.changed_from(device.upload(np.roll(labels(), 1)))
-    inertia = lloyd.inertia()
+    numbers = np.array([str(n) for own in zip(lloyd.inertias(), changed, strict=True) for n in own])
     lloyd.update()
+    lloyd.assign()
     following = device.download(lloyd.centroids).view(np.uint16)
-    return following, np.array([str(inertia), str(changed)])
+    return following, device.download(lloyd.labels), device.download(lloyd.scores), numbers
 
 
 def _max_cosine(problem: Problem, *, others: bool, rectangular: bool) -> Results:
