@@ -111,7 +111,7 @@ class Run:
         self.mainloops = list(options.mainloops)
         self.rows_only = False
         self.report = Report(options.out, judged=not options.rehearse)
-        self._suspect = ""  # the row that failed with all mainloops, though not by the last one
+        self._suspect = ""  # the row that failed with all mainloops
         self._start()
 
     def _start(self) -> None:
@@ -179,8 +179,7 @@ class Run:
     def _judge(self, row: Any) -> None:
         """A row has failed: it is measured again where it may be the fault of a mainloop."""
         if len(self.present) > 1:
-            self._suspect = "" if self.uses == self.present[-1] else row.name
-            self.mainloops = self.present[:1]
+            self._suspect, self.mainloops = row.name, self.present[:1]
             why = f"{self.present[-1]}: FAILED in '{row.name}' ({row.note})"
             self.report.mainloop_fault = why
             print(f"{why}; from here on {self.mainloops[0]} alone", flush=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.gpu_lab import Lab, TorchLab
+from bench.gpu_mainloops import use
 from bench.gpu_model import cost_model
 from bench.gpu_rehearsal import ToyLab
 from bench.gpu_result import FAILED, OK, WRONG, Bar, Row, table
@@ -26,6 +27,7 @@ from tests.cuda.extension import emulated_cuda
 from bench import gpu_lab, gpu_peers, gpu_work
 from tamis import _array, _native
 from tamis.cuda import assign, device, kmeans, libraries, max_cosine, self_check
+from tamis.cuda.mainloop import MAINLOOPS
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZER = """#!/bin/sh
@@ -114,7 +116,7 @@ def test_a_wrong_bit_makes_a_row_wrong(
     def wrong(*args: Any, **kwargs: Any) -> None:
         right(*args, **kwargs)
         if args[out] is not None:  # scores may be
-            _native.cuda().fill(args[out], 1, 1, **kwargs)
+            _native.cuda().fill(args[out], 1, 1, device=0, stream=kwargs["stream"])
 
     monkeypatch.setattr(_native._module, kernel, wrong, raising=False)
     monkeypatch.setattr(gpu_work, "CLUSTERS", TOY.kmeans_k)
@@ -144,7 +146,7 @@ def test_a_moving_answer_makes_a_row_wrong(lab: ToyLab, monkeypatch: pytest.Monk
     def moving(*args: Any, **kwargs: Any) -> None:
         right(*args, **kwargs)
         if next(calls) == 2:  # behind the run that is compared
-            _native.cuda().fill(args[7], 1, 1, **kwargs)
+            _native.cuda().fill(args[7], 1, 1, device=0, stream=kwargs["stream"])
 
     monkeypatch.setattr(_native._module, "assign", moving, raising=False)
     row = Row("moving")
@@ -260,6 +262,10 @@ def test_rows_through_torch(host_torch: Lab, monkeypatch: pytest.MonkeyPatch) ->
         row = measured(host_torch, name, TOY)
         assert row.status == OK and len(row.times_ms) == 3, (name, row.note)
         assert row.peak_bytes == 2
+    host_torch.mainloops = MAINLOOPS
+    row = measured(host_torch, "assign d=768", TOY)
+    use(host_torch, MAINLOOPS[0])
+    assert row.status == OK and {"mma_ms", "wgmma_ms", "labels_ms", "scores_ms"} <= set(row.extra)
     peers = gpu_peers.assignments(*_problem(host_torch))
     assert (
         list(peers) == ["torch matmul + argmax, fp16"]

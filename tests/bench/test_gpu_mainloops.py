@@ -71,7 +71,7 @@ def test_a_wrong_mainloop_is_named_and_not_taken(
     def wrong(*args: Any, **kwargs: Any) -> None:
         right(*args, **kwargs)
         if _native.cuda().mainloop(0) == "wgmma" and (args[7] is not None) == scored:
-            _native.cuda().fill(args[6] + 4 * 299, 1, 1, **kwargs)
+            _native.cuda().fill(args[6] + 4 * 299, 1, 1, device=0, stream=kwargs["stream"])
 
     monkeypatch.setattr(_native._module, "assign", wrong, raising=False)
     row = measured(both, "assign d=768", TOY)

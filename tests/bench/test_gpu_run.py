@@ -154,7 +154,7 @@ def test_a_row_that_fails_by_itself_leaves_the_mainloops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = ABOUT | {"mainloops": ["mma", "wgmma"]}
-    failed = [{"begins": "kmeans"}, {"uses": "mma"}, {"fault": "it hung"}]
+    failed = [{"begins": "kmeans"}, {"uses": "wgmma"}, {"fault": "it hung"}]
     started = of_processes(
         monkeypatch,
         [both, *failed],
