@@ -24,7 +24,9 @@ from tamis.cuda.problem import DIMS, few_rows, make_problem
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
     with fake_gpu(emulated_cuda()) as fake:
         monkeypatch.setattr(self_check, "_checked", set())
-        monkeypatch.setattr(self_check, "REPEATS", 3)  # walks are long enough where blocks are few
+        monkeypatch.setattr(
+            "tamis.cuda.problem.REPEATS", 3
+        )  # walks are long enough where blocks are few
         yield fake
 
 

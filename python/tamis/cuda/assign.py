@@ -124,10 +124,10 @@ def assign_into(
     euclidean: bool,
     top: int,
     labels: Array,
-    scores: Array,
+    scores: Array | None,
     n_problems: int = 1,
 ) -> None:
-    """Labels int32 and float64 scores of some rows.
+    """Labels int32 and float64 scores of some rows; None: labels alone, which is faster.
 
     n_problems: so many of one size lie in rows and targets, one after another; more than one only
     for top = 1 and float16 targets.
@@ -140,12 +140,14 @@ def assign_into(
         work = device.work(
             module.assign_work_bytes(*problem, n_problems=n_problems, device=device.ordinal)
         )
+        to = None if scores is None else scores.address
         module.assign(
-            *(*problem, labels.address, scores.address, None, work.address, work.n_bytes),
+            *(*problem, labels.address, to, None, work.address, work.n_bytes),
             n_problems=n_problems,
             **device.on,
         )
         return
+    scores = device.empty(labels.shape, "float64") if scores is None else scores
     shape = (rows.address, *rows.shape, targets.address, targets.dtype, len(targets))
     work = device.work(module.assign_exact_work_bytes(*shape, euclidean, device=device.ordinal))
     module.assign_exact(

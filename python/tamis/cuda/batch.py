@@ -102,10 +102,10 @@ def assign_each(
     targets: Array,
     euclidean: bool,
     labels: Array,
-    scores: Array,
+    scores: Array | None,
     settled: npt.NDArray[np.bool_],
 ) -> None:
-    """Labels int32 and float64 scores of the rows of every problem that is not settled.
+    """Labels int32 and float64 scores (or none) of the rows of every problem that is not settled.
 
     Neighbours go together, but for float64 targets.
     """
@@ -117,8 +117,9 @@ def assign_each(
         runs = [[problem, problem + 1] for problem in np.flatnonzero(~settled).tolist()]
     for begin, end in runs:
         own, columns = (slice(begin * n, end * n) for n in (n_rows, n_targets))
-        some, to, found = rows.part(own), targets.part(columns), labels.part(own)
-        assign_into(device, some, to, euclidean, 1, found, scores.part(own), end - begin)
+        some, of, found = rows.part(own), targets.part(columns), labels.part(own)
+        to = None if scores is None else scores.part(own)
+        assign_into(device, some, of, euclidean, 1, found, to, end - begin)
 
 
 def _unscaled(rows: ResidentRows, n_problems: int) -> Batch:

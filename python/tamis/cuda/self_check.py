@@ -21,7 +21,7 @@ from tamis._native import bits, cpu
 from tamis.cuda import lorentz_check
 from tamis.cuda.assign import assigned
 from tamis.cuda.device import Device
-from tamis.cuda.kmeans import Lloyd
+from tamis.cuda.lloyd import Lloyd
 from tamis.cuda.mainloop import wanted
 from tamis.cuda.max_cosine import compare_into
 from tamis.cuda.problem import (
@@ -213,7 +213,9 @@ def _update_there(device: Device, problem: Problem, *, spherical: bool) -> Resul
     changed = lloyd.changed_from(device.upload(np.roll(labels(), 1)))
     numbers = np.array([str(n) for own in zip(lloyd.inertias(), changed, strict=True) for n in own])
     lloyd.update()
-    lloyd.assign()
+    lloyd.assign(scored=False)
+    lloyd.score()
+    assert lloyd.scores is not None
     following = device.download(lloyd.centroids).view(np.uint16)
     return following, device.download(lloyd.labels), device.download(lloyd.scores), numbers
 
