@@ -47,8 +47,9 @@ demo: $(VENV)/.installed
 	@rm -rf demo-run
 	@PYTHONPATH=tests/torchvision_guard $(VENV)/bin/tamis curate recipes/demo.toml --out demo-run
 
+# A worker for each core, up to 4, each with whole files of tests; ARGS="-n 0" goes without.
 test: $(VENV)/.installed $(VENV)/.test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	@$(PY) bench/run.py $(ARGS)

@@ -11,6 +11,10 @@ import pytest
 import tests.torchvision_guard.sitecustomize  # noqa: F401 - before any import of torchvision
 from hypothesis import settings
 
+# Workers of one run share the cores: threads of torch and BLAS, which spin, would take them twice.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A slow machine is no failure, and a failure must be the same in every run.
 settings.register_profile("tamis", deadline=None, derandomize=True, database=None)
 settings.load_profile("tamis")
