@@ -230,7 +230,7 @@ def test_each_part_rescans_its_own_rows(library: Library) -> None:
 
 
 @pytest.mark.parametrize(
-    ("problems", "n", "k", "d"), [(2, 200, 300, 24), (5, 3, 1, 7), (37, 40, 20, 8), (3, 1400, 9, 9)]
+    ("problems", "n", "k", "d"), [(2, 130, 270, 17), (5, 3, 1, 7), (37, 40, 20, 8), (3, 1400, 9, 9)]
 )
 def test_problems_of_one_size_are_done_together(
     library: Library, problems: int, n: int, k: int, d: int
