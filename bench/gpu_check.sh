@@ -132,10 +132,13 @@ sanitize() {
     --launch-timeout 0 "$python" bench/gpu_bits.py --small $rehearse
 }
 
+# What they say of a fault; it counts where they were stopped behind it, too.
+findings='Invalid|Error: |Barrier error|Race reported|Misaligned|Out-of-range|Illegal'
+
 # sanitizers LIMIT MAINLOOP TOOL...: side by side, for at most LIMIT seconds (of 465). What they
-# could not end is "not run".
+# could not end, and had found no fault in, is "not run".
 sanitizers() {
-  local tool pids=() limit=$(($1 * in_all / 465)) mainloop=$2 code name note verdict log
+  local tool pids=() limit=$(($1 * in_all / 465)) mainloop=$2 code name note verdict log finding
   local begin=$SECONDS left=$((in_all - SECONDS - 5))
   shift 2
   if [ "$left" -lt "$limit" ]; then limit=$left; fi
@@ -158,9 +161,12 @@ sanitizers() {
     name="$tool, $mainloop" log=$scratch/$tool.log
     { printf '=== %s\n' "$name" && cat "$log"; } >>"$out/sanitizers.log"
     verdict=ok note=$(grep -E 'SUMMARY' "$log" | tail -1 | sed 's/^=* *//')
+    finding=$(grep -m1 -E "^=+ +($findings)" "$log" | sed 's/^=* *//' | clipped)
     if grep -qiE 'device not supported|failed to initialize' "$log" &&
       ! grep -q 'every bit is as on the CPU' "$log"; then
       verdict='not run' note='compute-sanitizer does not work on this machine'
+    elif [ -n "$finding" ]; then
+      verdict=FAILED note="see sanitizers.log: $finding; $note"
     elif [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
       verdict='not run' note="not through after $limit s"
     elif [ "$code" -ne 0 ] || [ -z "$note" ]; then
