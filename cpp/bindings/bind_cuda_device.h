@@ -1,8 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <climits>
 #include <exception>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -14,9 +14,12 @@ namespace tamis::bindings {
 
 // What the build compiled for, as nvcc names it.
 inline std::vector<std::string> architectures() {
+  const std::string all = TAMIS_CUDA_ARCHITECTURES;
   std::vector<std::string> names;
-  std::istringstream words(TAMIS_CUDA_ARCHITECTURES);
-  for (std::string word; std::getline(words, word, ',');) names.push_back(word);
+  for (size_t begin = 0, end; begin < all.size(); begin = end + 1) {
+    end = std::min(all.find(',', begin), all.size());  // no stream: one brings all of <locale>
+    names.push_back(all.substr(begin, end - begin));
+  }
   return names;
 }
 
