@@ -28,13 +28,15 @@ def test_the_wheel_runs_on_old_systems(wheel: pathlib.Path) -> None:
 
 
 def test_the_wheel_stays_small(wheel: pathlib.Path) -> None:
-    assert wheel.stat().st_size < LARGEST
+    """But for the CUDA module, which has a bound of its own in test_cuda_build.py."""
+    entries = zipfile.ZipFile(wheel).infolist()
+    cuda = sum(entry.compress_size for entry in entries if entry.filename.startswith("tamis/_cuda"))
+    assert wheel.stat().st_size - cuda < LARGEST
 
 
 def test_the_wheel_holds_the_package_and_no_library(wheel: pathlib.Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"tamis"}
-    assert [name for name in names if ".so" in name] == [
-        name for name in names if re.fullmatch(r"tamis/_cpu\.[\w-]+\.so", name)
-    ]
+    modules = sorted(re.sub(r"\.[\w-]+\.so$", "", name) for name in names if ".so" in name)
+    assert modules in (["tamis/_cpu"], ["tamis/_cpu", "tamis/_cuda"])
     assert not [name for name in names if ".libs/" in name]
