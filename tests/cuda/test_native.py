@@ -42,6 +42,9 @@ class FakeCuda(SimpleNamespace):
     def device(self, ordinal: int) -> dict[str, int]:
         return dict(self.devices[ordinal])
 
+    def mainloop(self, ordinal: int) -> str:
+        return "wgmma" if self.devices[ordinal]["capability"] == 90 else "mma"
+
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -51,6 +54,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         module = FakeCuda(**facts)
         monkeypatch.setattr(_native, "_module", module)
         monkeypatch.setattr(_native, "_refused", {})
+        monkeypatch.setattr(_native, "_mainloop_refused", {})
         return module
 
     return put
@@ -165,8 +169,11 @@ def test_other_words_are_refused(machine: Any, device: Any) -> None:
 
 def test_info_names_architectures_driver_and_devices(machine: Any) -> None:
     machine()
+    _native.refuse_mainloop(1, "it is too old")
     facts = tamis.info()["cuda"]
     assert (facts["available"], facts["reason"], facts["driver"]) == (True, None, "13.0")
+    assert [device["mainloop"] for device in facts["devices"]] == ["wgmma", "mma"]
+    assert [device["mainloop_reason"] for device in facts["devices"]] == [None, "it is too old"]
     assert [device["capability"] for device in facts["devices"]] == ["9.0", "7.5"]
     assert facts["devices"][0]["reason"] is None
     assert json.loads(json.dumps(facts)) == facts
