@@ -43,19 +43,22 @@ inline size_t bind_assign_work_bytes(const Address& x, int64_t n_rows, int64_t d
 inline void bind_device_assign(const Address& x, int64_t n_rows, int64_t dim,
                                const Address& centroids, int64_t n_clusters, bool euclidean,
                                const Address& labels, const Address& scores, const Address& counts,
-                               const Address& work, int64_t work_bytes, int64_t n_problems,
+                               const Address& work, int64_t work_bytes, int64_t n_problems, int top,
                                int device, uintptr_t stream) {
   const HalfRows rows = device_rows(x, n_rows, dim, "x");
   const HalfRows targets = device_centroids(centroids, n_clusters, dim);
-  int32_t* label = memory<int32_t>(labels, n_rows, "labels");
-  double* score = memory_or_none<double>(scores, n_rows, "scores");
+  const int64_t n = problems(n_problems, n_rows, n_clusters);
+  within(top, 1, n_clusters / n, "top");
+  const int64_t n_found = elements(n_rows, top, "labels");
+  int32_t* label = memory<int32_t>(labels, n_found, "labels");
+  double* score = memory_or_none<double>(scores, n_found, "scores");
   Counts* count = memory_or_none<Counts>(counts, 1, "counts");
   const Metric metric = metric_of(euclidean);
   const size_t needed =
       bind_assign_work_bytes(x, n_rows, dim, centroids, n_clusters, euclidean, n_problems, device);
   void* scratch = work_memory(work, work_bytes, needed);
   on_device(device, stream, [&](cuda::Stream queue) {
-    cuda::assign(rows, targets, metric, n_problems, label, score, count, scratch, queue);
+    cuda::assign(rows, targets, metric, n, top, label, score, count, scratch, queue);
   });
 }
 
@@ -110,10 +113,11 @@ inline void bind_cuda_assign(py::module_& module) {
   module.def("assign", &bind_device_assign, py::arg("x"), py::arg("n_rows"), py::arg("dim"),
              py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
              py::arg("scores"), py::arg("counts"), py::arg("work"), py::arg("work_bytes"),
-             py::kw_only(), py::arg("n_problems") = 1, py::arg("device"), py::arg("stream"),
-             "x, centroids float16 bits, of n_problems one after another -> labels int32 [n], "
-             "scores float64 [n] (or None); adds to "
-             "counts int64 [3] (or None): rows, rescored, climbed.");
+             py::kw_only(), py::arg("n_problems") = 1, py::arg("top") = 1, py::arg("device"),
+             py::arg("stream"),
+             "x, centroids float16 bits, of n_problems one after another -> labels int32 [n, top], "
+             "scores float64 [n, top] (or None); adds to counts int64 [3] (or None): rows, "
+             "rescored, climbed.");
   module.def("score_labels", &bind_score_labels, py::arg("x"), py::arg("n_rows"), py::arg("dim"),
              py::arg("centroids"), py::arg("n_clusters"), py::arg("euclidean"), py::arg("labels"),
              py::arg("scores"), py::kw_only(), py::arg("n_problems") = 1, py::arg("device"),

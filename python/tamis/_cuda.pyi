@@ -61,6 +61,7 @@ def assign(
     work_bytes: int,
     *,
     n_problems: int = 1,
+    top: int = 1,
     device: int,
     stream: int,
 ) -> None: ...

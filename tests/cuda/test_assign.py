@@ -21,12 +21,12 @@ pytestmark = pytest.mark.usefixtures("mainloop")
 
 
 def assign(
-    library: Library, x: Rows, centroids: Rows, metric: str, *, shift: int = 0, problems: int = 1
+    library: Library, x: Rows, centroids: Rows, metric: str, **options: int
 ) -> tuple[Any, Any, Any]:
-    """One call. shift: elements by which both operands are off their alignment."""
-    problem = (library, x, centroids, metric, shift, problems)
-    labels, scores, counts = _assign(*problem, scored=True)
-    alone, rescored, fewer = _assign(*problem, scored=False)
+    """One call, as _assign; the labels are found without scores, too."""
+    problem = (library, x, centroids, metric)
+    labels, scores, counts = _assign(*problem, scored=True, **options)
+    alone, rescored, fewer = _assign(*problem, scored=False, **options)
     assert_same_bits((alone, rescored), (labels, scores), "labels first")
     assert fewer[0] == counts[0] and fewer[1] <= counts[1] and fewer[2] == counts[2]
     return labels, scores, counts
@@ -37,25 +37,33 @@ def _assign(
     x: Rows,
     centroids: Rows,
     metric: str,
-    shift: int,
-    problems: int,
     *,
     scored: bool,
+    shift: int = 0,
+    problems: int = 1,
+    top: int = 1,
 ) -> tuple[Any, Any, Any]:
-    """Labels with their scores, or labels alone, and then the scores of these."""
+    """Labels with their scores, or labels alone, and then the scores of these.
+
+    shift: elements by which both operands are off their alignment.
+    """
     (n, d), k, euclidean = x.shape, len(centroids), int(metric == "euclidean")
     rows, targets = (_shifted(library, part, shift) for part in (x, centroids))
     size = np.zeros(1, np.int64)
     problem = (rows, n, targets, k, d, euclidean, problems)
     library.call("emulated_assign_work_bytes", *problem, size)
-    labels, scores = library.empty(n, np.int32), library.empty(n, np.float64)
+    shape: Any = n if top == 1 else (n, top)
+    labels, scores = library.empty(shape, np.int32), library.empty(shape, np.float64)
     counts = library.array(np.zeros(3, np.int64))
     library.call(
-        *("emulated_assign", *problem, labels),
+        *("emulated_assign", *problem, top, labels),
         *(scores if scored else None, counts, library.empty(int(size[0]), np.uint8)),
     )
     if not scored:
-        library.call("emulated_score_labels", *problem, labels, scores)
+        for i in range(top):
+            one, its = (labels, scores) if top == 1 else (labels[:, i].copy(), scores[:, i].copy())
+            library.call("emulated_score_labels", *problem, library.array(one), its)
+            scores.reshape(n, top)[:, i] = its
     return labels, scores, counts
 
 
@@ -75,7 +83,7 @@ def check(library: Library, x: Rows, centroids: Rows, case: Any = "", **options:
     """Both metrics; the counts of the last."""
     counts = None
     for metric in METRICS:
-        expected = on_cpu(x, centroids, metric)
+        expected = on_cpu(x, centroids, metric, options.get("top", 1))
         *actual, counts = assign(library, x, centroids, metric, **options)
         assert_same_bits(tuple(actual), expected, (case, metric))
         assert sha256(*actual) == sha256(*expected)
@@ -270,6 +278,30 @@ def exact(library: Library, x: Rows, centroids: Any, metric: str, top: int) -> t
     work = library.empty(int(size[0]), np.uint8)
     library.call("emulated_assign_exact", rows, n, *shape, labels, scores, size, work)
     return (labels[:, 0], scores[:, 0]) if top == 1 else (labels, scores)
+
+
+@pytest.mark.parametrize(("n", "k", "d", "top"), [(40, 5, 8, 5), (130, 300, 33, 3), (9, 700, 7, 2)])
+def test_the_best_few(library: Library, n: int, k: int, d: int, top: int) -> None:
+    for sms in (1, 20):  # few of them split the columns
+        with library.configured(sms=sms, seed=sms):
+            check(library, cases.mixture(n, d, 1), cases.mixture(k, d, 2), top=top)
+            check(library, cases.small_integers(n, d, 1), cases.small_integers(k, d, 2), top=top)
+
+
+def test_the_best_few_of_ties_that_are_rescanned(library: Library) -> None:
+    x = cases.copies(20, 9, 1, distinct=2)
+    counts = check(library, x, np.concatenate([x, x]), top=4)
+    assert counts[0] == 20 and counts[2] > 2 * 20
+
+
+def test_the_best_few_of_several_problems(library: Library) -> None:
+    x, centroids = cases.mixture(3 * 50, 16, 1), cases.mixture(3 * 20, 16, 2)
+    found = assign(library, x, centroids, "euclidean", problems=3, top=2)[:2]
+    parts = [
+        on_cpu(x[50 * i : 50 * i + 50], centroids[20 * i : 20 * i + 20], "euclidean", 2)
+        for i in range(3)
+    ]
+    assert_same_bits(found, tuple(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 @pytest.mark.parametrize("metric", METRICS)

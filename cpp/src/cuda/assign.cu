@@ -29,6 +29,24 @@ struct Sizes {
   int64_t rows, columns;
 };
 
+// Where a row's next best goes: behind the n that it has.
+struct Found {
+  int32_t* labels;
+  double* scores;  // or null
+  int32_t top, n;
+
+  __device__ __forceinline__ void put(int64_t row, const Best& best) const {
+    labels[row * top + n] = best.column;
+    if (scores != nullptr) scores[row * top + n] = best.score;
+  }
+  __device__ __forceinline__ bool has(int64_t row, int64_t column) const {
+    for (int i = 0; i < n; ++i) {
+      if (labels[row * top + i] == column) return true;
+    }
+    return false;
+  }
+};
+
 // Rows with too many candidates, in any order.
 struct Rescans {
   unsigned long long* count = nullptr;
@@ -61,12 +79,12 @@ __device__ __forceinline__ void count(int64_t* counter, int64_t n) {
   atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(n));
 }
 
-// A warp for each row: decides among its candidates. penalty: null for dot; scores: null unless
-// kScored; sizes: of the problems.
+// A warp for each row: decides among its candidates. penalty: null for dot; kScored: scores are
+// wanted; sizes: of the problems.
 template <bool kScored>
 __global__ void __launch_bounds__(kBlockThreads, 4)
     decide(HalfRows x, HalfRows centroids, Sizes sizes, const double* penalty, float margin,
-           CandidateLists lists, int32_t* labels, double* scores, Rescans rescans, Counts* counts) {
+           CandidateLists lists, Found found, Rescans rescans, Counts* counts) {
   const bool leads = threadIdx.x % 32 == 0;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
   int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
@@ -84,21 +102,20 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
     if (best.column == kRescan) {
       rescans.row[atomicAdd(rescans.count, 1ull)] = static_cast<int32_t>(row);
     } else {
-      labels[row] = best.column;
-      if constexpr (kScored) scores[row] = best.score;
+      found.put(row, best);
     }
   }
   if (!leads || counts == nullptr || n_rows == 0) return;
-  count(&counts->rows, n_rows);
+  if (found.n == 0) count(&counts->rows, n_rows);
   count(&counts->rescored, n_rescored);
   if (n_rescans != 0) count(&counts->climbed, n_rescans);
 }
 
-// A block for each row to rescan, against all columns. scores: or null.
+// A block for each row to rescan, against all columns.
 __global__ void __launch_bounds__(kBlockThreads, 4)
     rescan(HalfRows x, HalfRows centroids, Sizes sizes, const double* penalty, Rescans rescans,
-           int32_t* labels, double* scores, Counts* counts) {
-  Best* found = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
+           Found found, Counts* counts) {
+  Best* of_warp = reinterpret_cast<Best*>(shared_memory());  // [kWarps]
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int64_t n = static_cast<int64_t>(*rescans.count);
   const double error = quick_dot_error(x.dim) + 0x1p-40;  // and that of the sum below
@@ -111,20 +128,19 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
       const double quick =
           quick_warp_dot(x.data + row * x.dim, centroids.data + (first + column) * x.dim, x.dim);
       const double most = quick + error - (penalty != nullptr ? penalty[first + column] : 0);
-      if (best.column != kNoColumn && most < best.score) continue;
+      if ((best.column != kNoColumn && most < best.score) || found.has(row, column)) continue;
       const Best next = {exact_score(x, centroids, penalty, row, first + column),
                          static_cast<int32_t>(column)};
       ++n_rescored;
       if (beats(next, best)) best = next;
     }
-    if (threadIdx.x % 32 == 0) found[warp] = best;
+    if (threadIdx.x % 32 == 0) of_warp[warp] = best;
     __syncthreads();
     if (threadIdx.x == 0) {
       for (int w = 1; w < kWarps; ++w) {
-        if (beats(found[w], best)) best = found[w];
+        if (beats(of_warp[w], best)) best = of_warp[w];
       }
-      labels[row] = best.column;
-      if (scores != nullptr) scores[row] = best.score;
+      found.put(row, best);
     }
     __syncthreads();  // before the next row overwrites what was found
   }
@@ -193,26 +209,27 @@ Grid warps_for(int64_t n, int sms) {
   return {std::min(ceil_div(n, kWarps), static_cast<int64_t>(sms) * 32)};
 }
 
-// Rows of one problem, or of some whole ones. x and centroids are packed.
+// Rows of one problem, or of some whole ones: one more label for each. x and centroids are packed.
 void assign_part(const Plan& plan, const HalfRows& x, const HalfRows& centroids, int32_t n_problems,
-                 const Penalty& penalty, int32_t* labels, double* scores, Counts* counts,
-                 void* work, Stream stream) {
+                 const Penalty& penalty, const Found& found, Counts* counts, void* work,
+                 Stream stream) {
   const CandidateLists lists = {Plan::at<Candidate>(work, plan.list),
                                 Plan::at<int32_t>(work, plan.count), plan.splits};
   const Rescans rescans = {Plan::at<unsigned long long>(work, plan.rescan_count),
                            Plan::at<int32_t>(work, plan.rescans)};
   const Sizes sizes = {x.n_rows / n_problems, centroids.n_rows / n_problems};
+  const Taken taken = {found.labels, found.top, found.n};
   // The bias and its addition are rounded by 2^-25 and 2^-24.
   const float margin = margin_of(dot_error(x.dim) + (penalty.bias != nullptr ? 0x1p-23 : 0));
   fill(rescans.count, 0, sizeof *rescans.count, stream);
-  find_candidates({x, centroids, n_problems, penalty.bias, margin, plan.columns_per_split, lists},
-                  plan.mainloop, plan.sms, stream);
-  launch(scores != nullptr ? decide<true> : decide<false>, warps_for(x.n_rows, plan.sms),
-         kBlockThreads, 0, stream, x, centroids, sizes, penalty.exact, margin, lists, labels,
-         scores, rescans, counts);
+  find_candidates(
+      {x, centroids, n_problems, penalty.bias, margin, plan.columns_per_split, taken, lists},
+      plan.mainloop, plan.sms, stream);
+  launch(found.scores != nullptr ? decide<true> : decide<false>, warps_for(x.n_rows, plan.sms),
+         kBlockThreads, 0, stream, x, centroids, sizes, penalty.exact, margin, lists, found,
+         rescans, counts);
   launch(rescan, Grid{std::min<int64_t>(x.n_rows, plan.sms * 8)}, kBlockThreads,
-         kWarps * sizeof(Best), stream, x, centroids, sizes, penalty.exact, rescans, labels, scores,
-         counts);
+         kWarps * sizeof(Best), stream, x, centroids, sizes, penalty.exact, rescans, found, counts);
 }
 
 }  // namespace
@@ -223,7 +240,7 @@ size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric me
 }
 
 void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems,
-            int32_t* labels, double* scores, Counts* counts, void* work, Stream stream) {
+            int top, int32_t* labels, double* scores, Counts* counts, void* work, Stream stream) {
   if (x.n_rows == 0) return;
   const Plan plan(x, centroids, metric, n_problems);
   const HalfRows columns = packed(centroids, Plan::at<void*>(work, plan.centroids), stream);
@@ -246,9 +263,13 @@ void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t
     const HalfRows targets = {columns.data + first * columns.dim, n_here * n_columns, columns.dim};
     const Penalty here = {euclidean ? penalty.exact + first : nullptr,
                           euclidean ? penalty.bias + first : nullptr};
-    assign_part(plan, packed(part, Plan::at<void*>(work, plan.rows), stream), targets,
-                static_cast<int32_t>(n_here), here, labels + begin,
-                scores != nullptr ? scores + begin : nullptr, counts, work, stream);
+    const HalfRows rows = packed(part, Plan::at<void*>(work, plan.rows), stream);
+    Found found = {labels + begin * top, scores != nullptr ? scores + begin * top : nullptr, top,
+                   0};
+    for (; found.n < top; ++found.n) {
+      assign_part(plan, rows, targets, static_cast<int32_t>(n_here), here, found, counts, work,
+                  stream);
+    }
   }
 }
 

@@ -11,6 +11,12 @@
 
 namespace tamis::cuda {
 
+// Columns that rows have already: the first n of `top` places for each.
+struct Taken {
+  const int32_t* columns = nullptr;  // [x.n_rows x top], of which the rest may be anything
+  int32_t top = 1, n = 0;
+};
+
 // Rows and columns are packed (pack.h).
 struct Find {
   HalfRows x, columns;
@@ -18,6 +24,7 @@ struct Find {
   const float* bias;  // [columns.n_rows] added to the products; null: nothing is
   float margin;       // see shortlist.h
   int64_t columns_per_split;
+  Taken taken;        // are no candidates again
   CandidateLists to;  // a list for each row and split; columns count from their problem's first
 };
 

@@ -14,6 +14,8 @@ from tamis.kernels import assign as on_cpu
 from tamis.kernels.canonical import refuse_bad
 
 LARGEST_TOP = 64
+MOST_PASSES = 12
+"""On tensor cores each of the best takes a pass; more of them are found by float64 scores alone."""
 
 
 class Scaled(NamedTuple):
@@ -130,12 +132,12 @@ def assign_into(
     """Labels int32 and float64 scores of some rows; None: labels alone, which is faster.
 
     n_problems: so many of one size lie in rows and targets, one after another; more than one only
-    for top = 1 and float16 targets.
+    for float16 targets and top up to MOST_PASSES.
     """
     if not len(rows):
         return
     module = device.module
-    if targets.dtype == "float16" and top == 1:
+    if targets.dtype == "float16" and top <= MOST_PASSES:
         problem = (rows.address, *rows.shape, targets.address, len(targets), euclidean)
         work = device.work(
             module.assign_work_bytes(*problem, n_problems=n_problems, device=device.ordinal)
@@ -144,6 +146,7 @@ def assign_into(
         module.assign(
             *(*problem, labels.address, to, None, work.address, work.n_bytes),
             n_problems=n_problems,
+            top=top,
             **device.on,
         )
         return

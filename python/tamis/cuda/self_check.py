@@ -141,12 +141,12 @@ def _canonical_there(device: Device, problem: Problem) -> Results:
 
 
 def _assign(problem: Problem, *, euclidean: bool) -> Results:
-    labels, scores, _ = cpu.assign(bits(problem.rows), bits(problem.centroids), euclidean, 1)
-    return labels[:, 0], scores[:, 0]
+    labels, scores, _ = cpu.assign(bits(problem.rows), bits(problem.centroids), euclidean, 2)
+    return labels, scores
 
 
 def _assign_there(device: Device, problem: Problem, *, euclidean: bool) -> Results:
-    return _assigned(device, problem.rows, problem.centroids, euclidean, 1)
+    return _assigned(device, problem.rows, problem.centroids, euclidean, 2)
 
 
 def _best_of_many(problem: Problem) -> Results:

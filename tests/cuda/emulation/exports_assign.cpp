@@ -176,11 +176,12 @@ TAMIS_EXPORT const char* emulated_assign_work_bytes(const uint16_t* x, int64_t n
 
 TAMIS_EXPORT const char* emulated_assign(const uint16_t* x, int64_t n_rows,
                                          const uint16_t* centroids, int64_t n_clusters, int64_t dim,
-                                         int64_t euclidean, int64_t n_problems, int32_t* labels,
-                                         double* scores, Counts* counts, void* work) {
+                                         int64_t euclidean, int64_t n_problems, int64_t top,
+                                         int32_t* labels, double* scores, Counts* counts,
+                                         void* work) {
   return guarded([&] {
-    assign({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), n_problems, labels,
-           scores, counts, work, {});
+    assign({x, n_rows, dim}, {centroids, n_clusters, dim}, metric_of(euclidean), n_problems,
+           static_cast<int>(top), labels, scores, counts, work, {});
   });
 }
 

@@ -14,7 +14,8 @@
 
 namespace tamis::cuda {
 
-// The best centroid of every row, ties to the lowest index; scores as in tamis/kmeans.h. Rows and
+// The `top` best centroids of every row, best first, ties to the lowest index; scores as in
+// tamis/kmeans.h. Each takes a pass of its own. top: 1 to n_clusters of a problem. Rows and
 // centroids have norms of at most 1 + 2^-9 (zero rows are legal) and no NaN; n_clusters is from 1
 // to 2^31 - 1, dim at least 1. On tensor cores, decided in float64; the n x k matrix is never
 // stored. Work is 136 bytes a row for half a million rows at a time (on a large GPU), 132 more for
@@ -23,12 +24,12 @@ namespace tamis::cuda {
 //
 // n_problems problems of one size may be done together: their rows lie one after another, and so do
 // their centroids; both numbers are multiples of n_problems, labels count from the problem's first
-// centroid. labels: int32 [n_rows]; scores: float64 [n_rows], or null: then a row whose best is
-// certain from the matrix pass is not read again; counts: added to, or null.
+// centroid. labels: int32 [n_rows x top]; scores: float64 [n_rows x top], or null: then a row whose
+// best is certain from the matrix pass is not read again; counts: added to, or null.
 size_t assign_work_bytes(const HalfRows& x, const HalfRows& centroids, Metric metric,
                          int64_t n_problems);
 void assign(const HalfRows& x, const HalfRows& centroids, Metric metric, int64_t n_problems,
-            int32_t* labels, double* scores, Counts* counts, void* work, Stream stream);
+            int top, int32_t* labels, double* scores, Counts* counts, void* work, Stream stream);
 
 // The scores of labels that are there, the same bits, of one problem or more. A row whose label is
 // no centroid's keeps what is in scores. labels: int32 [n_rows]; scores: float64 [n_rows].
