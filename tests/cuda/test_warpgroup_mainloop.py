@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tests.cuda.library import Library
-from tests.cuda.test_mainloop import MODELS
+from tests.cuda.test_mainloop import MODELS, attack
 
 import cases
 from bits import assert_same_bits
@@ -63,15 +63,7 @@ def test_walks_are_shared_by_any_number_of_clusters(library: Library, n_clusters
 
 @pytest.mark.parametrize("dim", [32, 264, 512])
 def test_the_error_bound_holds_under_attack(library: Library, dim: int) -> None:
-    """Large products first, then as many as possible that a cut sum loses."""
-    steps = np.full(dim, (1 - 2.0**-11) * 2.0**-12)
-    rows = [np.full(dim, dim**-0.5)]
-    for head in (0, 1, 9):
-        row = steps.copy()
-        row[:head] = 0.7 if head > 1 else 1.0
-        rows += [row / max(1.0, np.linalg.norm(row)), row[::-1] / np.linalg.norm(row)]
-    x = np.concatenate([rows, cases.wide_range(20, dim), cases.near_copies(20, dim)])
-    x = x.astype(np.float16)
+    x = attack(dim)
     bounds = np.empty(2)
     library.call("emulated_errors", dim, -1.0, bounds)
     exact = x.astype(np.float64) @ x.T.astype(np.float64)
