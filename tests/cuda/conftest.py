@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 from tests.cuda.extension import emulated_cuda
-from tests.cuda.library import Library, build
+from tests.cuda.library import LARGE, POISON, Library, build
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +17,11 @@ def built() -> Library:
 
 @pytest.fixture(scope="module", params=["mma", "wgmma"])
 def mainloop(built: Library, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The emulated device multiplies in either way."""
+    """The emulated device multiplies in either way; memory that nobody wrote differs, too."""
     built.call("choose_mainloop", int(request.param == "wgmma"))
+    built.poison = LARGE if request.param == "wgmma" else POISON
     yield request.param
+    built.poison = POISON
     built.call("choose_mainloop", 0)
 
 

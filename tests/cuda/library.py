@@ -31,6 +31,7 @@ SETTINGS = {  # of emulation/block.h
 GUARD = 256
 GUARD_BYTE = 0xFB
 POISON = 0xFF  # NaN in every float format, -1 in every integer
+LARGE = 0x7E  # a large number in every float format, and a positive one in every integer
 
 
 def build() -> Path:
@@ -48,6 +49,7 @@ class Library:
 
     path: Path
     shares_by_warps: bool = False
+    poison: int = POISON  # of what nobody has written
     _settings: dict[str, int] = field(default_factory=dict)
     _allocated: list[npt.NDArray[np.uint8]] = field(default_factory=list)
 
@@ -89,7 +91,7 @@ class Library:
         memory = np.full(size + 3 * GUARD, GUARD_BYTE, np.uint8)
         start = GUARD + -(memory.ctypes.data + GUARD) % GUARD
         memory = memory[start - GUARD : start + size + GUARD]
-        memory[GUARD : GUARD + size] = POISON
+        memory[GUARD : GUARD + size] = self.poison
         self._allocated.append(memory)
         inside = memory[GUARD : GUARD + size].view(dtype).reshape(shape)
         if size:  # NumPy lets an empty slice point elsewhere

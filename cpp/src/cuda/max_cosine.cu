@@ -260,6 +260,8 @@ void search_blocks(const Search& search, Mainloop mainloop, const Plan& plan, co
   const float margin = margin_for(dot_error(dim)), fine = margin_for(fine_dot_error(dim));
   fill(to.again, 0, static_cast<size_t>(search.n_segments + 1) * sizeof *to.again, stream);
   fill(to.rescans.count, 0, sizeof *to.rescans.count, stream);
+  // A part that no row sees anything of may leave its lists as they are.
+  fill(to.lists.count, 0, static_cast<size_t>(plan.n_lists) * sizeof *to.lists.count, stream);
   first_look(search, mainloop, size_of(plan.units), margin, sms, stream);
   launch(decide<false>, blocks, kBlockThreads, 0, stream, search, margin, to.rescans);
   mark_spare(search.columns, search.column_offsets, search.n_segments, to.again, to.spare,
