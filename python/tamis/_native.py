@@ -30,7 +30,7 @@ _R580 = 13  # the major version of CUDA that needs a driver R580 or newer
 
 _module: ModuleType | None = None  # tamis._cuda, once it was asked for
 _refused: dict[int, str] = {}
-_mainloop_refused: dict[int, str] = {}
+_mainloop_refused: dict[int, str | None] = {}
 
 
 def bits(rows: npt.NDArray[np.float16]) -> npt.NDArray[np.uint16]:
@@ -99,8 +99,8 @@ def refuse_cuda(ordinal: int, why: str) -> None:
     _refused[ordinal] = why
 
 
-def refuse_mainloop(ordinal: int, why: str) -> None:
-    """Note why a device does not use the mainloop that was asked for."""
+def refuse_mainloop(ordinal: int, why: str | None) -> None:
+    """Note why a device does not use the mainloop that was asked for; None: it does."""
     _mainloop_refused[ordinal] = why
 
 

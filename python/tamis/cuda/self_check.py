@@ -51,16 +51,18 @@ _lock = Lock()
 
 
 def verify(device: Device) -> None:
-    """Compare a GPU with the CPU once in a process; refuse it where a bit differs."""
+    """Compare a GPU with the CPU once in a process; refuse it where a bit differs.
+
+    Where wgmma is wanted and right, mma is not looked at: it serves what wgmma cannot count then.
+    """
     with _lock:
         if device.ordinal in _checked:
             return
-        without = why_not_wgmma(device) if wanted() == "wgmma" else None
-        why = None if wanted() == "wgmma" and without is None else difference(device)
-        if why is not None and without is not None:
-            why = f"{without}; after that, {why}"
+        asked = wanted() == "wgmma"
+        without = why_not_wgmma(device) if asked else None
+        why = None if asked and without is None else difference(device)
         if why is not None:
-            _native.refuse_cuda(device.ordinal, why)
+            _native.refuse_cuda(device.ordinal, f"{without}; then, {why}" if asked else why)
         _checked.add(device.ordinal)
 
 
@@ -85,14 +87,18 @@ def difference(device: Device) -> str | None:
 
 def why_not_wgmma(device: Device) -> str | None:
     """Use wgmma where it gives the CPU's bits; elsewhere mma, and say why."""
+    why: str | None = "its comparison did not end"
     try:
         device.module.use_mainloop(device.ordinal, "wgmma")
         why = difference(device)
     except RuntimeError as error:
+        if isinstance(error, MemoryError):  # another try may work
+            raise
         why = str(error)
-    if why is not None:
-        device.module.use_mainloop(device.ordinal, "mma")
-        _native.refuse_mainloop(device.ordinal, why)
+    finally:
+        if why is not None:
+            device.module.use_mainloop(device.ordinal, "mma")
+    _native.refuse_mainloop(device.ordinal, why)
     return why
 
 
