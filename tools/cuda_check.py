@@ -6,9 +6,9 @@
 Every matrix kernel must be there for its architectures, must keep no local memory (a spill, or an
 array that did not fit into registers), and must have the instructions that it was written for:
 HMMA, LDSM and LDGSTS are mma.sync, ldmatrix and cp.async, for every architecture; HGMMA and UTMALDG
-are wgmma and TMA, for sm_90a alone. There, waits (WARPGROUP) must be fewer than products: ptxas may
-let each product wait for the one before. cuobjdump and nvdisasm come with CUDA, or from the PyPI
-packages nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm.
+are wgmma and TMA, for sm_90a alone. There, arrivals and waits (WARPGROUP) must be no more than
+products: ptxas may let each product wait for the one before. cuobjdump and nvdisasm come with CUDA,
+or from the PyPI packages nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def faults(
                 f"a matrix kernel for {kernel.architecture} keeps {stack.get(kernel, 0)} bytes "
                 f"of stack and has {spilled} local loads and stores: {kernel.name}"
             )
-        if counts["HGMMA"] and counts["WARPGROUP"] >= counts["HGMMA"]:
+        if counts["WARPGROUP"] > counts["HGMMA"]:  # an arrival and a wait for each
             said.append(
                 f"{name_of(kernel)} waits {counts['WARPGROUP']} times for {counts['HGMMA']} "
                 f"products: {kernel.name}"

@@ -52,6 +52,7 @@ WARPGROUPS = """
         /*0010*/                   WARPGROUP.ARRIVE ;              /* 0x00000000000079c5 */
         /*0020*/                   HGMMA.64x256x16.F32 R24, gdesc[UR4], R24, UP0 ; /* 0x03e0 */
         /*0030*/                   HGMMA.64x256x16.F32 R24, gdesc[UR8], R24, gsb0 ; /* 0x03e0 */
+        /*0040*/                   WARPGROUP.DEPBAR.LE gsb0, 0x1 ; /* 0x00008000000079c5 */
 		Function : _ZN5tamis4cuda12_GLOBAL__N_113look_by_wgmmaILi1EEEv14CUtensorMap_stS3_fi
         /*0000*/                   UTMALDG.2D [UR8], [UR4] ;       /* 0x00000008040075b4 */
         /*0010*/                   HGMMA.64x256x16.F32 R24, gdesc[UR4], R24, gsb0 ; /* 0x03e0 */
@@ -124,7 +125,7 @@ def test_the_check_finds_what_is_wrong(old: str, new: str, told: str) -> None:
         ("UTMALDG", "LDG", "look_by_wgmma has no UTMALDG for sm_90a"),
         ("13find_by_wgmma", "12find_by_wmma", "sm_90a has no kernel find_by_wgmma"),
         ("WARPGROUP.ARRIVE", "STL.64 [R1], R2", "has 1 local loads and stores"),
-        ("HGMMA.64x256x16.F32 R24, gdesc[UR8]", "WARPGROUP.DEPBAR.LE gsb0, 0x0", "waits 2 times"),
+        ("HGMMA.64x256x16.F32 R24, gdesc[UR8]", "WARPGROUP.ARRIVE", "waits 3 times for 1 products"),
     ],
 )
 def test_the_check_finds_what_is_wrong_with_warpgroups(old: str, new: str, told: str) -> None:
