@@ -12,7 +12,6 @@ namespace tamis::cuda {
 namespace {
 
 constexpr int kBlocksPerSm = 2;  // of mma
-constexpr int kCluster = 2;      // of wgmma: blocks that share columns
 
 // Sums become scores, -inf where there is no column. first: the tile's first column.
 template <bool kBias, class Sums>
@@ -91,8 +90,12 @@ struct FindJob {
   int32_t column_begin = 0;  // of the current walk's problem
   int32_t row_begin = 0;     // of the current walk's block
 
-  __device__ __forceinline__ int first() const { return static_cast<int>(blockIdx.x) / kCluster; }
-  __device__ __forceinline__ int step() const { return static_cast<int>(gridDim.x) / kCluster; }
+  __device__ __forceinline__ int first() const {
+    return static_cast<int>(blockIdx.x) / kWalkerCluster;
+  }
+  __device__ __forceinline__ int step() const {
+    return static_cast<int>(gridDim.x) / kWalkerCluster;
+  }
   __device__ __forceinline__ int end() const {
     return row_groups * find.to.splits * find.n_problems;
   }
@@ -122,17 +125,12 @@ struct FindJob {
   __device__ __forceinline__ int problem(int i) const { return i / row_groups / find.to.splits; }
   // Of the block's first row, in its problem: past the end where there is none.
   __device__ __forceinline__ int32_t place(int i) const {
-    const int block = static_cast<int>(blockIdx.x) % kCluster;
-    return (i % row_groups * kCluster + block) * kBlockRows;
+    const int block = static_cast<int>(blockIdx.x) % kWalkerCluster;
+    return (i % row_groups * kWalkerCluster + block) * kBlockRows;
   }
   __device__ __forceinline__ int n_own(int i) const {
     return max(0, min(n_rows - place(i), kBlockRows));
   }
-};
-
-struct WalkShared {
-  Ring ring;
-  Lists lists;
 };
 
 template <bool kBias, bool kTaken>
@@ -142,7 +140,7 @@ __global__ void __launch_bounds__(kWalkerThreads, 1)
   if constexpr (kHasWarpgroups) {
     auto& shared = *reinterpret_cast<WalkShared*>(shared_memory());
     FindJob<kBias, kTaken> job{find, n_rows, n_columns, row_groups, shared.lists};
-    multiply<kCluster>(rows, columns, find.x.dim, shared.ring, job);
+    multiply<kWalkerCluster>(rows, columns, find.x.dim, shared.ring, job);
   } else {
     __trap();  // use_mainloop refuses
   }
@@ -156,7 +154,7 @@ Pace pace_of(Mainloop mainloop, int sms) {
   if (mainloop == Mainloop::mma) {
     return {kBlockRows, kBlockColumns, int64_t{kBlocksPerSm} * sms};
   }
-  return {kCluster * kBlockRows, kTileColumns, std::max(1, sms / kCluster)};
+  return {kWalkerCluster * kBlockRows, kTileColumns, std::max(1, sms / kWalkerCluster)};
 }
 
 template <bool kBias, bool kTaken>
@@ -171,11 +169,11 @@ static void find_with(const Find& find, Mainloop mainloop, int sms, Stream strea
     return;
   }
   const int64_t n_walks = row_groups * find.to.splits * find.n_problems;
-  launch_clusters(find_by_wgmma<kBias, kTaken>, std::min(n_walks, pace.groups_at_once), kCluster,
-                  kWalkerThreads, sizeof(WalkShared), stream, map_rows(find.x, kBlockRows),
-                  map_rows(find.columns, kTileColumns / kCluster), find,
-                  static_cast<int32_t>(n_rows), static_cast<int32_t>(n_columns),
-                  static_cast<int32_t>(row_groups));
+  launch_clusters(
+      find_by_wgmma<kBias, kTaken>, std::min(n_walks, pace.groups_at_once), kWalkerCluster,
+      kWalkerThreads, sizeof(WalkShared), stream, map_rows(find.x, kBlockRows),
+      map_rows(find.columns, kTileColumns / kWalkerCluster), find, static_cast<int32_t>(n_rows),
+      static_cast<int32_t>(n_columns), static_cast<int32_t>(row_groups));
 }
 
 void find_candidates(const Find& find, Mainloop mainloop, int sms, Stream stream) {

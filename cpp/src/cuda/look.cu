@@ -12,8 +12,6 @@
 namespace tamis::cuda {
 namespace {
 
-constexpr int kCluster = 2;  // of wgmma: blocks that share columns
-
 // The columns of a block's segment.
 struct Columns {
   const float* inverse;  // of the first
@@ -121,7 +119,7 @@ __global__ void __launch_bounds__(kBlockThreads, kSecond ? 1 : 2)
 
 // What the warpgroup mainloop does. A walk: a unit, 128 of its rows for each block of a cluster;
 // units come longest first, so clusters take them back and forth, which gives none the longest of
-// every round. In the second look a walk has no tiles where no row needs it.
+// every round. A walk has no tiles where no row sees anything of its part, or needs a second look.
 template <int kBlocks, bool kSecond>
 struct LookJob {
   static constexpr int kTile = kSecond ? kFineTileColumns : kTileColumns;
@@ -212,11 +210,6 @@ struct LookJob {
   }
 };
 
-struct WalkShared {
-  Ring ring;
-  Lists lists;
-};
-
 template <int kBlocks, bool kSecond>
 __global__ void __launch_bounds__(kWalkerThreads, 1)
     look_by_wgmma(const __grid_constant__ TensorMap rows, const __grid_constant__ TensorMap columns,
@@ -240,17 +233,18 @@ void look(const Search& search, Mainloop mainloop, int64_t n_units, float margin
     return;
   }
   const int64_t n_clusters = std::min<int64_t>(n_units, plan_sizes(mainloop, sms).sms);
-  launch_clusters(look_by_wgmma<kCluster, kSecond>, n_clusters, kCluster, kWalkerThreads,
-                  sizeof(WalkShared), stream, map_rows(search.x, kBlockRows),
-                  map_rows(search.columns, LookJob<kCluster, kSecond>::kTile / kCluster), search,
-                  margin, spare, static_cast<int>(n_units));
+  launch_clusters(
+      look_by_wgmma<kWalkerCluster, kSecond>, n_clusters, kWalkerCluster, kWalkerThreads,
+      sizeof(WalkShared), stream, map_rows(search.x, kBlockRows),
+      map_rows(search.columns, LookJob<kWalkerCluster, kSecond>::kTile / kWalkerCluster), search,
+      margin, spare, static_cast<int>(n_units));
 }
 
 }  // namespace
 
 PlanSizes plan_sizes(Mainloop mainloop, int sms) {
   PlanSizes sizes;
-  const int cluster = mainloop == Mainloop::mma ? 1 : kCluster;
+  const int cluster = mainloop == Mainloop::mma ? 1 : kWalkerCluster;
   sizes.block_rows = cluster * kBlockRows;
   sizes.tile_columns = mainloop == Mainloop::mma ? kBlockColumns : kTileColumns;
   sizes.sms = std::max(1, sms / cluster);  // a cluster works as one

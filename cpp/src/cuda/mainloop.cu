@@ -34,8 +34,11 @@ Mainloop mainloop_of(int ordinal) {
 
 void use_mainloop(int ordinal, Mainloop mainloop) {
   if (mainloop == Mainloop::wgmma) {
+    if (ordinal >= kMostDevices) {
+      throw Error("wgmma is for the first " + std::to_string(kMostDevices) + " devices");
+    }
     const int capability = device(ordinal).capability;
-    if (capability != 90 || ordinal >= kMostDevices) {
+    if (capability != 90) {
       throw Error("wgmma is of compute capability 9.0, and cuda:" + std::to_string(ordinal) +
                   " has " + std::to_string(capability / 10) + "." +
                   std::to_string(capability % 10));

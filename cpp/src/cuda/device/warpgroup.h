@@ -89,7 +89,8 @@ __device__ __forceinline__ void barrier_arrive(Barrier& barrier) {
                : "memory");
 }
 
-// The same barrier of another block of the cluster, or of this one.
+// The same barrier of another block of the cluster, or of this one. It tells of what is over, such
+// as products that were waited for; ordinary stores are not published to the other block.
 __device__ __forceinline__ void barrier_arrive_in(Barrier& barrier, unsigned block) {
   asm volatile(
       "{\n\t"
@@ -110,7 +111,7 @@ __device__ __forceinline__ void barrier_expect(Barrier& barrier, int bytes) {
 }
 
 // Waits for the end of the phase of this parity: that is either the current phase or the one
-// before. A wait of ten seconds means that the phase will never end: then the launch fails.
+// before. Ten seconds by the clock mean that it will never end: then the launch fails.
 __device__ __forceinline__ void barrier_wait(Barrier& barrier, unsigned parity) {
   uint64_t start = 0;
   for (;;) {

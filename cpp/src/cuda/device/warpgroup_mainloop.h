@@ -27,6 +27,8 @@ inline constexpr int kTileColumns = 256;
 inline constexpr int kFineTileColumns = 128;  // of fine sums: twice the registers for each
 inline constexpr int kWalkerThreads = 384;    // two warpgroups that multiply, one that copies
 
+inline constexpr int kWalkerCluster = 2;  // blocks that share columns
+
 // 128 rows from `row` on, and tiles of columns from `column` on.
 struct Walk {
   int32_t row, column, n_tiles;
@@ -95,6 +97,12 @@ struct alignas(1024) Ring {
   Barrier full[warpgroup::kStages];   // the slice has come
   Barrier empty[warpgroup::kStages];  // all have read it, in all blocks of the cluster
   Barrier ahead;                      // the first warpgroup has its lead
+};
+
+// Of a block that collects candidates.
+struct WalkShared {
+  Ring ring;
+  Lists lists;
 };
 
 namespace warpgroup {
