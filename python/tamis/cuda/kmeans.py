@@ -60,9 +60,10 @@ def _groups(device: Device, x: Any, n_clusters: int) -> Iterator[Any]:
     """3-D parts whose problems have room on the GPU together; 2-D ones, where no two have."""
     n_problems, n_rows, dim = tuple(x.shape)
     at_once = min(MOST_PROBLEMS, on_gpu.ROWS_AT_ONCE // max(1, n_rows))
+    each = 12 * dim * n_clusters  # a float64 sum and two centroids
     if cuda_ordinal(x) is None:
-        each = dim * (2 * n_rows + 12 * n_clusters)  # of a cluster a float64 sum, two centroids
-        at_once = min(at_once, int(_room(device) // each))
+        each += 2 * dim * n_rows
+    at_once = min(at_once, int(_room(device) // max(1, each)))
     if at_once < 2:
         yield from (x[problem] for problem in range(n_problems))
         return
@@ -147,7 +148,7 @@ def _resident_if_small(device: Device, rows: Rows) -> Rows:
 
 
 def _room(device: Device) -> float:
-    """Bytes that rows of the host may take."""
+    """Bytes that rows of the host, and what they become, may take."""
     library: Any = device.library
     return ROOM_FOR_ROWS * float(library.free_bytes())
 
