@@ -172,6 +172,12 @@ __device__ __forceinline__ void copy_walks(const TensorMap& rows, const TensorMa
     }
     __syncwarp();
   }
+  if (!leads) return;
+#pragma unroll 1
+  for (int stage = 0; stage < kStages; ++stage) {  // no arrival is left behind
+    barrier_wait(ring.empty[turn.stage], turn.parity ^ 1);
+    turn.next();
+  }
 }
 
 __device__ __forceinline__ void multiply(WarpgroupSums& sums, uint64_t a, uint64_t b, int adds) {
@@ -244,12 +250,12 @@ __device__ __forceinline__ void multiply_tile(int n_slices, Ring& ring, Turn& tu
       FineWarpgroupSums more;
       multiply_stage(ring, turn.stage, k, k + kFineSlice, true, more);
       wgmma_wait<0>(more.part);
+      if (k + kFineSlice == kBoxElements) leave<kCluster>(ring, turn.stage);
 #pragma unroll
       for (int i = 0; i < kFineTileColumns / 2; ++i) {
         sums.part[i] = __fadd_rn(sums.part[i], more.part[i]);
       }
     }
-    leave<kCluster>(ring, turn.stage);
     take_lead(ring, until_lead);
     turn.next();
   }
@@ -283,8 +289,8 @@ __device__ __forceinline__ void multiply_walks(int n_slices, Ring& ring, Job& jo
 }  // namespace warpgroup
 
 // All threads of all blocks. rows: with boxes of 128 rows; columns: of kTile / kCluster, where
-// kTile is kTileColumns, or kFineTileColumns for fine sums (fine_dot_error in shortlist.h, slices
-// of 64). The job says what to do: walks first(), first() + step(), ... before end(), the same for
+// kTile is kTileColumns, or kFineTileColumns for fine sums (fine_dot_error in shortlist.h). The job
+// says what to do: walks first(), first() + step(), ... before end(), the same for
 // all blocks of a cluster but for their rows; walk(i), called by whole warps; and, called by the
 // warps that own rows (WarpSharers) where a walk has tiles, begin(i), collect(column, sums) for
 // every tile, finish(i). A __syncwarp comes before begin and before each collect.
