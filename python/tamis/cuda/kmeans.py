@@ -60,10 +60,12 @@ def _groups(device: Device, x: Any, n_clusters: int) -> Iterator[Any]:
     """3-D parts whose problems have room on the GPU together; 2-D ones, where no two have."""
     n_problems, n_rows, dim = tuple(x.shape)
     at_once = min(MOST_PROBLEMS, on_gpu.ROWS_AT_ONCE // max(1, n_rows))
-    each = 12 * dim * n_clusters  # a float64 sum and two centroids
+    rows = 2 * dim * n_rows
+    clusters = 12 * dim * n_clusters  # of each a float64 sum and two centroids
     if cuda_ordinal(x) is None:
-        each += 2 * dim * n_rows
-    at_once = min(at_once, int(_room(device) // max(1, each)))
+        at_once = min(at_once, int(_room(device) // max(1, rows + clusters)))
+    else:  # no more than x itself takes
+        at_once = min(at_once, max(1, n_problems * rows // max(1, clusters)))
     if at_once < 2:
         yield from (x[problem] for problem in range(n_problems))
         return
@@ -148,7 +150,7 @@ def _resident_if_small(device: Device, rows: Rows) -> Rows:
 
 
 def _room(device: Device) -> float:
-    """Bytes that rows of the host, and what they become, may take."""
+    """Bytes that rows of the host may take."""
     library: Any = device.library
     return ROOM_FOR_ROWS * float(library.free_bytes())
 
