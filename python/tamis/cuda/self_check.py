@@ -20,7 +20,7 @@ from tamis import _native
 from tamis._native import bits, cpu
 from tamis.cuda import lorentz_check
 from tamis.cuda.assign import assigned
-from tamis.cuda.device import Device
+from tamis.cuda.device import Array, Device
 from tamis.cuda.lloyd import Lloyd
 from tamis.cuda.mainloop import wanted
 from tamis.cuda.max_cosine import compare_into
@@ -171,8 +171,7 @@ def _assign_twice(problem: Problem, *, euclidean: bool) -> Results:
 
 
 def _assign_much(device: Device, problem: Problem, *, euclidean: bool) -> Results:
-    n = _repeats(device)
-    rows = np.tile(problem.rows, (n, 1))
+    n, rows = _many_rows(device, problem)
     labels, scores = _assigned(device, rows, problem.many[:SOME], euclidean, 1)
     return _extremes(labels.reshape(n, N_ROWS)), _extremes(scores.reshape(n, N_ROWS))
 
@@ -188,12 +187,12 @@ def _best_of_wide_there(device: Device, problem: Problem, *, euclidean: bool) ->
 
 def _assigned(
     device: Device,
-    rows: npt.NDArray[np.float16],
+    rows: npt.NDArray[np.float16] | Array,
     centroids: npt.NDArray[Any],
     euclidean: bool,
     top: int,
 ) -> Results:
-    resident = ResidentRows(device, device.upload(rows))
+    resident = ResidentRows(device, _there(device, rows))
     found = assigned(device, resident, device.upload(centroids), euclidean, top)
     return device.download(found[0]), device.download(found[1])
 
@@ -245,14 +244,14 @@ def _max_cosine_there(
 
 def _compared(
     device: Device,
-    rows: npt.NDArray[np.float16],
+    rows: npt.NDArray[np.float16] | Array,
     columns: npt.NDArray[np.float16] | None,
     what: Comparison,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     n = len(rows)
     cosine, index = device.empty((n,), "float64"), device.empty((n,), "int64")
     others = None if columns is None else device.upload(columns)
-    compare_into(device, device.upload(rows), others, what, cosine, index)
+    compare_into(device, _there(device, rows), others, what, cosine, index)
     return device.download(cosine), device.download(index)
 
 
@@ -262,9 +261,9 @@ def _max_cosine_twice(problem: Problem) -> Results:
 
 
 def _max_cosine_much(device: Device, problem: Problem) -> Results:
-    n = _repeats(device)
+    n, rows = _many_rows(device, problem)
     what = Comparison(repeated(problem.offsets, n), None, None, True)
-    cosine, index = _compared(device, np.tile(problem.rows, (n, 1)), None, what)
+    cosine, index = _compared(device, rows, None, what)
     before = N_ROWS * np.arange(n)[:, np.newaxis]
     index = index.reshape(n, N_ROWS)
     index = np.where(index < 0, index, index - before)
@@ -279,9 +278,14 @@ def _lorentz_there(device: Device, problem: Problem) -> Results:
     return lorentz_check.on_gpu(device, problem.raw)
 
 
-def _repeats(device: Device) -> int:
-    """Of the rows, so that every block of a persistent kernel has more than one piece of work."""
-    return 2 * int(device.module.device(device.ordinal)["sms"]) * 128 // N_ROWS + 2
+def _many_rows(device: Device, problem: Problem) -> tuple[int, Array]:
+    """The rows n times, so that a persistent block has more than one piece of work; (n, them)."""
+    n = 2 * int(device.module.device(device.ordinal)["sms"]) * 128 // N_ROWS + 2
+    return n, device.take(device.upload(problem.rows), np.tile(np.arange(N_ROWS), n))
+
+
+def _there(device: Device, rows: npt.NDArray[np.float16] | Array) -> Array:
+    return rows if isinstance(rows, Array) else device.upload(rows)
 
 
 def _twice(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
