@@ -23,6 +23,7 @@ from bench.gpu_rehearsal import ToyLab
 from bench.gpu_result import FAILED, OK, WRONG, Bar, Row, table
 from bench.gpu_rows import ROWS, TOY, measured, zipf_offsets
 from tests.cuda.extension import emulated_cuda
+from tests.cuda.fake_gpu import changed_plan
 
 from bench import gpu_lab, gpu_peers, gpu_work
 from tamis import _array, _native
@@ -125,18 +126,12 @@ def test_a_wrong_bit_makes_a_row_wrong(
 
 
 def test_a_wrong_index_makes_a_cosine_wrong(lab: ToyLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = _native.cuda().MaxCosine
+    def wrong(run: Any, *args: Any, **kwargs: Any) -> None:
+        run(*args, **kwargs)
+        _native.cuda().fill(args[4] + 8 * 99, 0, 8, device=0, **kwargs)
 
-    class Wrong:
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.plan = plan(*args, **kwargs)
-            self.work_bytes = self.plan.work_bytes
-
-        def run(self, *args: Any, **kwargs: Any) -> None:
-            self.plan.run(*args, **kwargs)
-            _native.cuda().fill(args[4] + 8 * 99, 0, 8, device=0, **kwargs)
-
-    monkeypatch.setattr(_native._module, "MaxCosine", Wrong, raising=False)
+    plan = changed_plan(_native.cuda().MaxCosine, wrong)
+    monkeypatch.setattr(_native._module, "MaxCosine", plan, raising=False)
     assert measured(lab, "near-copies", TOY).status == WRONG
 
 
@@ -218,20 +213,7 @@ class Event:
 def host_torch(monkeypatch: pytest.MonkeyPatch) -> Lab:
     torch = pytest.importorskip("torch")
 
-    class HostTorch(libraries.Torch):
-        def __init__(self, ordinal: int) -> None:
-            super().__init__(ordinal)
-            self._place = torch.device("cpu")
-
-        def stream(self) -> int:
-            return 0
-
-        def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-            kind = getattr(torch, dtype)
-            size = int(np.prod(shape)) * kind.itemsize
-            memory = torch.full((size + 256,), 255, dtype=torch.uint8)
-            start = -memory.data_ptr() % 256
-            return memory[start : start + size].view(kind).reshape(shape)
+    from tests.cuda.host_torch import HostTorch, ordinal
 
     cuda = SimpleNamespace(
         Event=Event,
@@ -249,9 +231,7 @@ def host_torch(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(self_check, "_checked", {0})
     monkeypatch.setitem(libraries.LIBRARIES, "torch", HostTorch)
     for module in (_array, assign, device, kmeans, max_cosine):
-        monkeypatch.setattr(
-            module, "cuda_ordinal", lambda x: 0 if isinstance(x, torch.Tensor) else None
-        )
+        monkeypatch.setattr(module, "cuda_ordinal", ordinal)
     return TorchLab()
 
 

@@ -14,6 +14,7 @@ from bench.gpu_mainloops import of_the_device
 from bench.gpu_rehearsal import ToyLab
 from bench.gpu_result import NOT_RUN, OK, WRONG, Row, table
 from bench.gpu_rows import TOY, measured
+from tests.cuda.fake_gpu import changed_plan
 
 from bench import gpu_bits, gpu_profile
 from tamis import _native
@@ -80,19 +81,13 @@ def test_a_wrong_mainloop_is_named_and_not_taken(
 
 
 def test_every_mainloop_agrees_with_the_cpu(both: ToyLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = _native.cuda().MaxCosine
+    def wrong(run: Any, *args: Any, **kwargs: Any) -> None:
+        run(*args, **kwargs)
+        if _native.cuda().mainloop(0) == "wgmma":
+            _native.cuda().fill(args[4] + 8 * 99, 0, 8, device=0, **kwargs)
 
-    class Wrong:
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.plan = plan(*args, **kwargs)
-            self.work_bytes = self.plan.work_bytes
-
-        def run(self, *args: Any, **kwargs: Any) -> None:
-            self.plan.run(*args, **kwargs)
-            if _native.cuda().mainloop(0) == "wgmma":
-                _native.cuda().fill(args[4] + 8 * 99, 0, 8, device=0, **kwargs)
-
-    monkeypatch.setattr(_native._module, "MaxCosine", Wrong, raising=False)
+    plan = changed_plan(_native.cuda().MaxCosine, wrong)
+    monkeypatch.setattr(_native._module, "MaxCosine", plan, raising=False)
     row = measured(both, "agreement", TOY)
     assert row.status == WRONG and row.note.startswith("first: max_cosine by wgmma, seed 0")
 

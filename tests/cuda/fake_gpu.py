@@ -275,3 +275,17 @@ def fake_gpu(module: ModuleType, *, late: bool = True) -> Iterator[Gpu]:
         patch.setitem(libraries.LIBRARIES, "cupy", library)
         patch.setitem(libraries.LIBRARIES, DeviceArray.__module__.partition(".")[0], library)
         yield gpu
+
+
+def changed_plan(plan: Any, run: Any) -> Any:
+    """MaxCosine as `plan` makes it, but for run(its own run, *args, **kwargs)."""
+
+    class Changed:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.plan = plan(*args, **kwargs)
+            self.work_bytes = self.plan.work_bytes
+
+        def run(self, *args: Any, **kwargs: Any) -> None:
+            run(self.plan.run, *args, **kwargs)
+
+    return Changed

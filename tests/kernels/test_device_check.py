@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.cuda.extension import emulated_cuda
-from tests.cuda.fake_gpu import DeviceArray, Gpu, fake_gpu
+from tests.cuda.fake_gpu import DeviceArray, Gpu, changed_plan, fake_gpu
 
 import cases
 import tamis
@@ -24,9 +24,8 @@ from tamis.cuda.problem import DIMS, few_rows, make_problem
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
     with fake_gpu(emulated_cuda()) as fake:
         monkeypatch.setattr(self_check, "_checked", set())
-        monkeypatch.setattr(
-            "tamis.cuda.problem.REPEATS", 3
-        )  # walks are long enough where blocks are few
+        # Walks are long enough where blocks are few.
+        monkeypatch.setattr("tamis.cuda.problem.REPEATS", 3)
         yield fake
 
 
@@ -100,18 +99,13 @@ def test_one_wrong_bit_refuses_the_gpu(
 
 def test_a_wrong_cosine_refuses_the_gpu(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = _native._module
-    plan = module.kernel("MaxCosine")
 
-    class Wrong:
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.plan = plan(*args, **kwargs)
-            self.work_bytes = self.plan.work_bytes
+    def wrong(run: Any, *args: Any, **kwargs: Any) -> None:
+        run(*args, **kwargs)
+        ctypes.c_uint8.from_address(args[4] + 8 * 50).value ^= 1  # an index
 
-        def run(self, *args: Any, **kwargs: Any) -> None:
-            self.plan.run(*args, **kwargs)
-            ctypes.c_uint8.from_address(args[4] + 8 * 50).value ^= 1  # an index
-
-    monkeypatch.setitem(module.replaced, "MaxCosine", Wrong)
+    plan = changed_plan(module.kernel("MaxCosine"), wrong)
+    monkeypatch.setitem(module.replaced, "MaxCosine", plan)
     with pytest.raises(RuntimeError, match="max_cosine of cuda:0 differs from the CPU's"):
         tamis.max_cosine(cases.unit_rows(5, 4), device="cuda")
 
@@ -155,19 +149,14 @@ def test_every_rung_is_checked(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> Non
     assign, plan = module.kernel("assign"), module.kernel("MaxCosine")
     assigned, compared = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
 
-    class Counted:
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.plan = plan(*args, **kwargs)
-            self.work_bytes = self.plan.work_bytes
-
-        def run(self, *args: Any, **kwargs: Any) -> None:
-            self.plan.run(*args[:5], compared.ctypes.data, *args[6:], **kwargs)
+    def counted_run(run: Any, *args: Any, **kwargs: Any) -> None:
+        run(*args[:5], compared.ctypes.data, *args[6:], **kwargs)
 
     def counted(*args: Any, **kwargs: Any) -> None:
         assign(*args[:8], assigned.ctypes.data, *args[9:], **kwargs)
 
     monkeypatch.setitem(module.replaced, "assign", counted)
-    monkeypatch.setitem(module.replaced, "MaxCosine", Counted)
+    monkeypatch.setitem(module.replaced, "MaxCosine", changed_plan(plan, counted_run))
     tamis.max_cosine(DeviceArray(cases.unit_rows(5, 4)))
     assert assigned[2] > 0 and compared[2] > 0
 

@@ -17,31 +17,11 @@ from tamis import _array
 from tamis.cuda import assign, batch, device, kmeans, libraries, max_cosine
 
 torch = pytest.importorskip("torch")
-
-
-class HostTorch(libraries.Torch):
-    """The library with host memory in the place of a GPU's."""
-
-    def __init__(self, ordinal: int) -> None:
-        super().__init__(ordinal)
-        self._place = torch.device("cpu")
-
-    def stream(self) -> int:
-        return 0
-
-    def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-        kind = getattr(torch, dtype)
-        size = int(np.prod(shape)) * kind.itemsize
-        memory = torch.full((size + 256,), 255, dtype=torch.uint8)
-        start = -memory.data_ptr() % 256  # as on a GPU
-        return memory[start : start + size].view(kind).reshape(shape)
+from tests.cuda.host_torch import HostTorch, ordinal  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def tensors_count_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def ordinal(x: Any) -> int | None:
-        return 0 if isinstance(x, torch.Tensor) else None
-
     with fake_gpu(emulated_cuda(), late=False):  # host memory is not freed in a stream's order
         monkeypatch.setitem(libraries.LIBRARIES, "torch", HostTorch)
         for module in (_array, assign, batch, device, kmeans, max_cosine):

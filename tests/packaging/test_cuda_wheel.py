@@ -12,25 +12,7 @@ import sys
 import zipfile
 
 import pytest
-
-# What a manylinux system has without a C++ compiler's libraries: those are inside.
-LIBC = {
-    "libc.so.6",
-    "libm.so.6",
-    "libpthread.so.0",
-    "libdl.so.2",
-    "librt.so.1",
-    "ld-linux-x86-64.so.2",
-}
-NEWEST_GLIBC = (2, 28)
-
-
-@pytest.fixture
-def wheel() -> pathlib.Path:
-    name = os.environ.get("TAMIS_WHEEL")
-    if not name:
-        pytest.skip("TAMIS_WHEEL names no wheel: run `make wheel`")
-    return pathlib.Path(name)
+from tests.packaging.systems import LIBC, NEWEST_GLIBC
 
 
 def modules(wheel: pathlib.Path) -> dict[str, str]:

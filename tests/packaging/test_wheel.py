@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
 import zipfile
 
-import pytest
+from tests.packaging.systems import NEWEST_GLIBC
 
 LARGEST = 4 << 20  # bytes; a jump past this is a library that crept in
-NEWEST_GLIBC = (2, 28)
-
-
-@pytest.fixture
-def wheel() -> pathlib.Path:
-    name = os.environ.get("TAMIS_WHEEL")
-    if not name:
-        pytest.skip("TAMIS_WHEEL names no wheel: run `make wheel`")
-    return pathlib.Path(name)
 
 
 def test_the_wheel_runs_on_old_systems(wheel: pathlib.Path) -> None:
