@@ -14,7 +14,7 @@
 namespace tamis::cuda {
 namespace {
 
-// Rows at once: as many as keep every SM busy for so long with groups of 256 of them.
+// Of 128 rows an SM, for the rows at once: full ones leave no SM idle.
 constexpr int64_t kWaves = 32;
 constexpr int kWarps = kBlockThreads / 32;
 

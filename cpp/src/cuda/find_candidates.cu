@@ -148,17 +148,8 @@ __global__ void __launch_bounds__(kWalkerThreads, 1)
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-}  // namespace
-
-Pace pace_of(Mainloop mainloop, int sms) {
-  if (mainloop == Mainloop::mma) {
-    return {kBlockRows, kBlockColumns, int64_t{kBlocksPerSm} * sms};
-  }
-  return {kWalkerCluster * kBlockRows, kTileColumns, std::max(1, sms / kWalkerCluster)};
-}
-
 template <bool kBias, bool kTaken>
-static void find_with(const Find& find, Mainloop mainloop, int sms, Stream stream) {
+void find_with(const Find& find, Mainloop mainloop, int sms, Stream stream) {
   const Pace pace = pace_of(mainloop, sms);
   const int64_t n_rows = find.x.n_rows / find.n_problems;
   const int64_t n_columns = find.columns.n_rows / find.n_problems;
@@ -174,6 +165,15 @@ static void find_with(const Find& find, Mainloop mainloop, int sms, Stream strea
       kWalkerThreads, sizeof(WalkShared), stream, map_rows(find.x, kBlockRows),
       map_rows(find.columns, kTileColumns / kWalkerCluster), find, static_cast<int32_t>(n_rows),
       static_cast<int32_t>(n_columns), static_cast<int32_t>(row_groups));
+}
+
+}  // namespace
+
+Pace pace_of(Mainloop mainloop, int sms) {
+  if (mainloop == Mainloop::mma) {
+    return {kBlockRows, kBlockColumns, int64_t{kBlocksPerSm} * sms};
+  }
+  return {kWalkerCluster * kBlockRows, kTileColumns, std::max(1, sms / kWalkerCluster)};
 }
 
 void find_candidates(const Find& find, Mainloop mainloop, int sms, Stream stream) {

@@ -14,16 +14,14 @@ constexpr int kMostDevices = 64;
 
 std::array<std::atomic<Mainloop>, kMostDevices> chosen{};
 
-constexpr int kToldThreads = 384;
-
 // Its bound tells which of the architectures that were built the driver has chosen.
-__global__ void __launch_bounds__(kHasWarpgroups ? kToldThreads : 32) tell() {}
+__global__ void __launch_bounds__(kHasWarpgroups ? kWalkerThreads : 32) tell() {}
 
 bool is_built_for_warpgroups(int ordinal) {
   const DeviceScope scope(ordinal);
   cudaFuncAttributes facts;
   check(cudaFuncGetAttributes(&facts, tell), "read a fact about a kernel");
-  return facts.maxThreadsPerBlock == kToldThreads;
+  return facts.maxThreadsPerBlock == kWalkerThreads;
 }
 
 }  // namespace
