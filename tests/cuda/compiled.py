@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,11 +28,23 @@ FLAGS = [
 def compiled(name: str, sources: Mapping[Path, Sequence[str]], *link: str) -> Path:
     """The shared library of these sources, each with flags of its own.
 
-    Skips the test where there is no compiler. Processes that ask at once wait for the first.
+    Skips the test where there is no compiler.
     """
     if COMPILER is None:
         pytest.skip("there is no C++ compiler")
-    folder = CACHE / _digest(name, sources, link)
+    flags = [(str(path), *words) for path, words in sorted(sources.items())]
+    state = repr((name, COMPILER, FLAGS, flags, link))
+    headers = [*(ROOT / "cpp").rglob("*.h"), *(ROOT / "tests").rglob("*.h")]
+    files = [*sources, *headers]
+    return once(name, state, files, lambda folder: _compile(folder, name, sources, link))
+
+
+def once(name: str, state: str, files: Iterable[Path], make: Callable[[Path], None]) -> Path:
+    """A file that make(folder) leaves, made anew where the state or one of the files differs.
+
+    Processes that ask at once wait for the first.
+    """
+    folder = CACHE / _digest(state, files)
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -40,38 +52,41 @@ def compiled(name: str, sources: Mapping[Path, Sequence[str]], *link: str) -> Pa
             with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
                 fresh = Path(scratch) / "fresh"
                 fresh.mkdir()
-                _compile(fresh, name, sources, link)
+                make(fresh)
                 fresh.rename(folder)
     return folder / name
 
 
-def _digest(name: str, sources: Mapping[Path, Sequence[str]], link: Sequence[str]) -> str:
-    flags = [(str(path), *words) for path, words in sorted(sources.items())]
-    state = hashlib.sha256(repr((name, COMPILER, FLAGS, flags, link, sys.version)).encode())
-    headers = [*(ROOT / "cpp").rglob("*.h"), *Path(__file__).parent.rglob("*.h")]
-    for path in sorted([*sources, *headers]):
-        state.update(str(path).encode())
-        state.update(path.read_bytes())
-    return state.hexdigest()[:16]
+def each(sources: Iterable[Path], compile_one: Callable[[Path], str]) -> list[str]:
+    """The objects that compile_one makes of the sources, several at once."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+def run(*words: str) -> None:
+    """A command that has to succeed."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(words)}\n{done.stderr}", pytrace=False)
+
+
+def _digest(state: str, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(repr((state, sys.version)).encode())
+    for path in sorted(files):
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _compile(
     folder: Path, name: str, sources: Mapping[Path, Sequence[str]], link: Sequence[str]
 ) -> None:
-    def compile_one(item: tuple[Path, Sequence[str]]) -> str:
-        source, flags = item
-        target = folder / f"{source.name}.o"
-        _run(*FLAGS, *flags, "-x", "c++", "-c", str(source), "-o", str(target))
-        return str(target)
+    def compile_one(source: Path) -> str:
+        target = str(folder / f"{source.name}.o")
+        run(str(COMPILER), *FLAGS, *sources[source], "-x", "c++", "-c", str(source), "-o", target)
+        return target
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        objects = list(pool.map(compile_one, sorted(sources.items())))
-    _run("-shared", "-pthread", *link, *objects, "-o", str(folder / name))
+    objects = each(sorted(sources), compile_one)
+    run(str(COMPILER), "-shared", "-pthread", *link, *objects, "-o", str(folder / name))
     for path in objects:
         Path(path).unlink()
-
-
-def _run(*words: str) -> None:
-    done = subprocess.run([str(COMPILER), *words], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.fail(f"{COMPILER} {' '.join(words)}\n{done.stderr}", pytrace=False)

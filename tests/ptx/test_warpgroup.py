@@ -1,0 +1,299 @@
+"""Products of a warpgroup: wgmma on matrices that lie in shared memory as the ISA wants them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from tests.ptx.library import Array, execute, shared_array
+
+MODES = {16: 0, 128: 1, 64: 2, 32: 3}  # by the bytes in which chunks are exchanged
+SPACE = 65536  # bytes of shared memory; B lies in its second half
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Of a matrix of so many rows: 16-byte chunks in spans, by rows or (transposed) by columns."""
+
+    span: int
+    transposed: bool
+    rows: int
+    first: int = 0
+
+    @property
+    def depth(self) -> int:
+        """Columns: as many as a span holds where it is by rows, 16 otherwise."""
+        return 16 if self.transposed or self.span == 16 else self.span // 2
+
+    @property
+    def leading(self) -> int:
+        if self.span == 16:
+            return 128 * (self.rows // 8) + 128
+        return 2 * 8 * self.span if self.transposed else 0
+
+    @property
+    def stride(self) -> int:
+        return 128 if self.span == 16 else 8 * self.span
+
+    def address(self, row: int, column: int) -> int:
+        """Of an element, before the exchange of chunks, and then with it."""
+        step = self.span // 2  # elements
+        if self.span == 16:
+            inner, outer = (row, column) if self.transposed else (column, row)
+            blocks = row // 8 * self.stride + column // 8 * self.leading
+            return self.first + blocks + outer % 8 * 16 + inner % 8 * 2
+        if self.transposed:
+            blocks = row // step * self.leading + column // 8 * self.stride
+            line, place = column % 8, row % step
+        else:
+            blocks, line, place = row // 8 * self.stride, row % 8, column
+        chunk = place // 8 ^ line // (128 // self.span)
+        return self.first + blocks + line * self.span + chunk * 16 + place % 8 * 2
+
+    def put(self, matrix: Array, memory: Array) -> None:
+        for row, column in np.ndindex(matrix.shape):
+            at = self.address(row, column)
+            memory[at : at + 2] = np.frombuffer(matrix[row, column].tobytes(), np.uint8)
+
+    def descriptor(self) -> int:
+        """But for the address."""
+        return self.leading // 16 << 16 | self.stride // 16 << 32 | MODES[self.span] << 62
+
+
+def accumulator(n: int) -> tuple[Array, Array]:
+    """Row and column of each register of each of 128 threads."""
+    thread, i = np.arange(128)[:, None], np.arange(n // 2)[None, :]
+    rows = thread // 32 * 16 + thread % 32 // 4 + i // 2 % 2 * 8
+    return rows, i // 4 * 8 + thread % 4 * 2 + i % 2
+
+
+def registers(n: int) -> str:
+    return "{" + ", ".join(f"%d{i}" for i in range(n // 2)) + "}"
+
+
+def product(n: int, a: str, b: str, adds: str = "1", tail: str = "1, 1, 0, 0") -> str:
+    name = f"wgmma.mma_async.sync.aligned.m64n{n}k16.f32.f16.f16"
+    return f"setp.ne.u32 %p, {adds}, 0;\n{name} {registers(n)}, {a}, {b}, %p, {tail};"
+
+
+FENCE = "wgmma.fence.sync.aligned;"
+END = "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;"
+
+
+def described(register: str, layout: Layout, step: int = 0) -> str:
+    """Where it is, further on by 32 bytes for each step."""
+    return f"""
+    add.s32 %r1, %memory, {layout.first + 32 * step};
+    cvt.u64.u32 {register}, %r1;
+    shr.u64 {register}, {register}, 4;
+    or.b64 {register}, {register}, {layout.descriptor()};
+    """
+
+
+def multiplied(
+    n: int, body: str, memory: Array, sums: Array | None = None, block: int = 128
+) -> Array:
+    """The 64 x n accumulators after the body, with shared memory filled before."""
+    rows, columns = accumulator(n)
+    start = np.full((64, n), np.nan, np.float32) if sums is None else sums.astype(np.float32)
+    parts = np.ascontiguousarray(start[rows, columns])
+    around = f"""
+    {shared_array(SPACE)}
+    .reg .f32 %d<{n // 2}>;
+    .reg .b32 %memory;
+    .reg .b64 %a, %b;
+    mov.u32 %memory, memory;
+    mul.lo.u32 %r1, %t, 16;
+$L_fill:
+    cvt.u64.u32 %rd1, %r1;
+    add.s64 %rd1, %rd1, %content;
+    ld.global.v4.u32 {{%r2, %r3, %r4, %r5}}, [%rd1];
+    add.s32 %r6, %memory, %r1;
+    st.shared.v4.u32 [%r6], {{%r2, %r3, %r4, %r5}};
+    add.s32 %r1, %r1, {16 * block};
+    setp.lt.u32 %p, %r1, {SPACE};
+    @%p bra $L_fill;
+    fence.proxy.async;
+    bar.sync 0;
+    mad.wide.u32 %rd2, %t, {2 * n}, %parts;
+    """
+    around += "\n".join(f"ld.global.f32 %d{i}, [%rd2+{4 * i}];" for i in range(n // 2))
+    around += f"\n{body}\n"
+    around += "\n".join(f"st.global.f32 [%rd2+{4 * i}], %d{i};" for i in range(n // 2))
+    execute(around, content=memory, parts=parts, block=block)
+    found = np.zeros((64, n), np.float32)
+    found[rows, columns] = parts
+    return found
+
+
+def small(rows: int, depth: int, seed: int) -> Array:
+    return np.random.default_rng(seed).integers(-30, 30, (rows, depth)).astype(np.float16)
+
+
+def exact(a: Array, b: Array) -> Array:
+    return a.astype(np.float32) @ b.astype(np.float32).T
+
+
+LAYOUTS = [(span, transposed) for span in MODES for transposed in (False, True)]
+
+
+@pytest.mark.parametrize("n", [8, 64, 256])
+@pytest.mark.parametrize(("span", "transposed"), LAYOUTS)
+def test_a_product_from_shared_memory(span: int, transposed: bool, n: int) -> None:
+    """Both matrices in one layout, which fills spans of so many bytes."""
+    if transposed and 2 * n < span:
+        n = span // 2
+    left, right = Layout(span, transposed, 64), Layout(span, transposed, n, SPACE // 2)
+    a, b = small(64, left.depth, 1), small(n, right.depth, 2)
+    memory, body = np.full(SPACE, 0x7E, np.uint8), FENCE
+    left.put(a, memory)
+    right.put(b, memory)
+    for step in range(left.depth // 16):
+        body += described("%a", left, step) + described("%b", right, step)
+        tail = "1, 1, 1, 1" if transposed else "1, 1, 0, 0"
+        body += product(n, "%a", "%b", str(min(step, 1)), tail)
+    assert multiplied(n, body + END, memory).tolist() == exact(a, b).tolist()
+
+
+@pytest.mark.parametrize("n", [24, 128])
+def test_matrices_of_different_layouts(n: int) -> None:
+    left, right = Layout(16, True, 64), Layout(128, False, n, SPACE // 2)
+    a, b = small(64, 16, 1), small(n, 64, 2)
+    memory = np.full(SPACE, 0x7E, np.uint8)
+    left.put(a, memory)
+    right.put(b, memory)
+    body = FENCE + described("%a", left) + described("%b", right, 2)
+    found = multiplied(n, body + product(n, "%a", "%b", "0", "1, 1, 1, 0") + END, memory)
+    assert found.tolist() == exact(a, b[:, 32:48]).tolist()
+
+
+def prepared(n: int) -> tuple[Array, Array, Array, str]:
+    left, right = Layout(128, False, 64), Layout(128, False, n, SPACE // 2)
+    a, b = small(64, 64, 3), small(n, 64, 4)
+    memory = np.zeros(SPACE, np.uint8)
+    left.put(a, memory)
+    right.put(b, memory)
+    return memory, a[:, :16], b[:, :16], described("%a", left) + described("%b", right)
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+@pytest.mark.parametrize("adds", [0, 1])
+def test_signs_and_what_is_added_to(signs: tuple[int, int], adds: int) -> None:
+    """Without adding, what the registers held is nothing, be it a NaN."""
+    memory, a, b, descriptors = prepared(16)
+    sums = np.arange(64 * 16).reshape(64, 16) if adds else None
+    tail = f"{signs[0]}, {signs[1]}, 0, 0"
+    body = FENCE + descriptors + product(16, "%a", "%b", str(adds), tail) + END
+    expected = signs[0] * signs[1] * exact(a, b) + (0 if sums is None else sums)
+    assert multiplied(16, body, memory, sums).tolist() == expected.tolist()
+
+
+def test_the_left_matrix_in_registers() -> None:
+    memory, _, b, descriptors = prepared(32)
+    a = small(64, 16, 9)
+    lane = np.arange(128)
+    row, column = lane // 32 * 16 + lane % 32 // 4, lane % 4 * 2
+    parts = np.zeros((128, 4, 2), np.float16)
+    for i in range(4):
+        for j in range(2):
+            parts[:, i, j] = a[row + i % 2 * 8, column + i // 2 * 8 + j]
+    load = "mad.lo.u32 %r1, %t, 16, %memory;\nld.shared.v4.u32 {%r10, %r11, %r12, %r13}, [%r1];"
+    memory[SPACE // 4 : SPACE // 4 + 2048] = parts.view(np.uint8).ravel()
+    load = load.replace("[%r1]", f"[%r1+{SPACE // 4}]")
+    wgmma = product(32, "{%r10, %r11, %r12, %r13}", "%b", "0", "1, 1, 0")
+    found = multiplied(32, load + FENCE + descriptors + wgmma + END, memory)
+    assert found.tolist() == exact(a, b).tolist()
+
+
+def test_sums_are_not_there_before_they_are_waited_for() -> None:
+    """Of two groups, the first ends with one that may be under way, the second with none."""
+    memory, a, b, descriptors = prepared(8)
+    commit = "wgmma.commit_group.sync.aligned;"
+    first = product(8, "%a", "%b", "0")
+    body = f".reg .f32 %e<4>;\n{FENCE}{descriptors}{first}{commit}"
+    body += first.replace("%d", "%e") + commit
+    copy = "\n".join(f"mov.f32 %d{i}, %e{i};" for i in range(4))
+    expected = exact(a, b).tolist()
+    assert multiplied(8, body + "\nwgmma.wait_group.sync.aligned 1;", memory).tolist() == expected
+    seen = multiplied(8, f"{body}\nwgmma.wait_group.sync.aligned 1;\n{copy}", memory)
+    assert not np.any(seen == exact(a, b))
+    seen = multiplied(8, f"{body}\nwgmma.wait_group.sync.aligned 2;", memory)
+    assert not np.any(seen == exact(a, b))
+    ended = f"{body}\nwgmma.wait_group.sync.aligned 0;\n{copy}"
+    assert multiplied(8, ended, memory).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        ("mov.f32 %d1, 0f00000000;", "written before"),
+        ("st.shared.u16 [%memory], %rs1;\nbar.sync 0;", "overwritten before"),
+        ("", ""),
+    ],
+)
+def test_what_a_product_uses_must_stay(meanwhile: str, why: str) -> None:
+    memory, a, b, descriptors = prepared(8)
+    body = "mov.u16 %rs1, 1;" + FENCE + descriptors + product(8, "%a", "%b", "0") + meanwhile + END
+    if not why:
+        assert multiplied(8, body, memory).tolist() == exact(a, b).tolist()
+        return
+    with pytest.raises(RuntimeError, match=rf"wgmma.*{why}"):
+        multiplied(8, body, memory)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("or.b64 %a, %a, 0x0004000000000000;", "base offset"),
+        ("or.b64 %b, %b, 0x4000;", "reserved"),
+        ("add.s64 %b, %b, 8;", "first row"),
+        ("add.s64 %b, %b, 7;", "beyond"),
+        ("add.s64 %b, %b, 0x100000000;", "next pattern"),
+        ("add.s64 %a, %a, 0x2000;", "outside"),
+    ],
+)
+def test_a_descriptor_that_says_nonsense_is_refused(wrong: str, why: str) -> None:
+    memory, _, _, descriptors = prepared(16)
+    with pytest.raises(RuntimeError, match=rf"wgmma.*{why}"):
+        multiplied(16, FENCE + descriptors + wrong + product(16, "%a", "%b") + END, memory)
+
+
+def test_a_product_needs_a_fence_and_a_warpgroup() -> None:
+    memory, _, _, descriptors = prepared(8)
+    with pytest.raises(RuntimeError, match=r"no wgmma\.fence"):
+        multiplied(8, descriptors + product(8, "%a", "%b") + END, memory)
+    with pytest.raises(RuntimeError, match="128 threads"):
+        multiplied(8, FENCE + descriptors + product(8, "%a", "%b") + END, memory, block=64)
+
+
+def test_sums_of_a_warpgroup_are_cut() -> None:
+    """Toward zero, where single precision ends."""
+    layouts = Layout(128, False, 64), Layout(128, False, 8, SPACE // 2)
+    memory = np.zeros(SPACE, np.uint8)
+    sign = np.where(np.arange(64) % 2, -1, 1)
+    a, b = np.zeros((64, 16), np.float16), np.zeros((8, 16), np.float16)
+    a[:, 5], b[:, 5] = sign, 0.75
+    layouts[0].put(a, memory)
+    layouts[1].put(b, memory)
+    body = FENCE + described("%a", layouts[0]) + described("%b", layouts[1])
+    sums = np.repeat(sign * (2.0**23 + 2), 8).reshape(64, 8)
+    assert (
+        multiplied(8, body + product(8, "%a", "%b") + END, memory, sums).tolist() == sums.tolist()
+    )
+
+
+def test_registers_are_given_back_and_asked_for() -> None:
+    body = """
+    setp.lt.u32 %p, %t, 128;
+    @%p bra $L_few;
+    setmaxnreg.inc.sync.aligned.u32 232;
+    bra $L_end;
+$L_few:
+    setmaxnreg.dec.sync.aligned.u32 40;
+$L_end:
+    """
+    directives = ".maxntid 384, 1, 1\n.minnctapersm 1"
+    execute(body, block=384, directives=directives)
+    with pytest.raises(RuntimeError, match="setmaxnreg"):
+        execute(body.replace("232", "234"), block=384, directives=directives)
