@@ -35,7 +35,7 @@ help:
 	@echo 'make demo   build tamis and curate the sample pool (into demo-run/)'
 	@echo 'make test   build tamis and run the test suite; ARGS="-k name" goes to pytest'
 	@echo 'make bench  compare the kernels with faiss, scikit-learn, torch and numpy; ARGS="..."'
-	@echo 'make cuda   compile the CUDA module, without a GPU too, and check its machine code'
+	@echo 'make cuda   compile the CUDA module, check its machine code, execute its PTX; no GPU needed'
 	@echo 'make wheel  build a manylinux wheel into dist/ and test it in a clean environment'
 	@echo 'make lint   ruff, mypy --strict, clang-format'
 	@echo 'make clean  remove what the other commands wrote, .venv excepted'

@@ -2,6 +2,9 @@
 
 Addresses are those of host memory, the only device is 0, and streams finish at once. Nothing is
 checked as in library.py, which makes it several times faster.
+
+TAMIS_CUDA_AS_BUILT=90a, or 80, puts the module that nvcc builds in its place: see as_built.py. With
+90a-wgmma, that is its mainloop from the start.
 """
 
 from __future__ import annotations
@@ -9,11 +12,13 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
+import os
 import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.cuda.as_built import as_built
 from tests.cuda.compiled import EMULATION, ROOT, compiled
 
 BINDINGS = ROOT / "cpp/bindings"
@@ -23,6 +28,11 @@ VERSIONS = Path(__file__).with_name("versions.h")
 @functools.cache
 def emulated_cuda() -> ModuleType:
     """The module, compiled anew where a source has changed."""
+    if wanted := os.environ.get("TAMIS_CUDA_AS_BUILT"):
+        architecture, _, mainloop = wanted.partition("-")
+        module = _load(as_built(architecture))
+        module.use_mainloop(0, mainloop or "mma")
+        return module
     pybind11 = pytest.importorskip("pybind11")  # a build tool, which `make test` installs
     flags = [
         *("-O2", '-DTAMIS_CUDA_ARCHITECTURES="emulation"', "-include", str(VERSIONS)),

@@ -63,19 +63,14 @@ def test_the_stub_has_every_function_with_its_arguments(module: ModuleType) -> N
 # --- the facts --------------------------------------------------------------------------------
 
 
-def test_the_device_of_the_emulation(module: ModuleType) -> None:
+def test_the_device(module: ModuleType) -> None:
     assert module.device_count() == 1 and module.current_device() == 0
-    facts = module.device(0)
-    assert sorted(facts) == ["capability", "ordinal", "shared_bytes", "sms"]
-    assert facts["capability"] == 90
-    assert module.architectures() == ["emulation"]
+    assert sorted(module.device(0)) == ["capability", "ordinal", "shared_bytes", "sms"]
     module.synchronize(**HERE)
     with pytest.raises(RuntimeError, match="CUDA could not"):
         module.device(7)
     with pytest.raises(RuntimeError, match="CUDA could not"):
         module.synchronize(device=7, stream=0)
-    with pytest.raises(MemoryError, match=r"^CUDA could not make .*: out of memory$"):
-        module.synchronize(device=9, stream=0)
 
 
 def test_fill_and_copy(module: ModuleType) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -305,3 +306,10 @@ def _rounded(*terms: Fraction | float) -> float:
 
 def _small(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[Any]]:
     return rng.integers(-7, 8, shape).astype(np.float16)
+
+
+def test_the_emulation_says_what_it_is(module: ModuleType) -> None:
+    assert module.device(0)["capability"] == 90
+    assert module.architectures() == ["emulation"]
+    with pytest.raises(MemoryError, match=r"^CUDA could not make .*: out of memory$"):
+        module.synchronize(device=9, stream=0)
