@@ -27,6 +27,11 @@ struct Penalty {
 // Of one problem.
 struct Sizes {
   int64_t rows, columns;
+
+  // Of the problem that a row of all belongs to; where there is one only, nothing is divided.
+  __device__ __forceinline__ int64_t first_column(int64_t row) const {
+    return row < rows ? 0 : row / rows * columns;
+  }
 };
 
 // Where a row's next best goes: behind the n that it has.
@@ -79,36 +84,76 @@ __device__ __forceinline__ void count(int64_t* counter, int64_t n) {
   atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(n));
 }
 
-// A warp for each row: decides among its candidates. penalty: null for dot; kScored: scores are
-// wanted; sizes: of the problems.
-template <bool kScored>
-__global__ void __launch_bounds__(kBlockThreads, 4)
-    decide(HalfRows x, HalfRows centroids, Sizes sizes, const double* penalty, float margin,
-           CandidateLists lists, Found found, Rescans rescans, Counts* counts) {
-  const bool leads = threadIdx.x % 32 == 0;
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps;
-  int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
-  int64_t n_rows = 0, n_rescored = 0, n_rescans = 0;
-  for (; row < x.n_rows; row += stride) {
-    int n_scored = 0;
-    const int64_t first = row / sizes.rows * sizes.columns;
-    const Best best = best_of<kScored>(lists, row, margin, n_scored, [&](int32_t column) {
-      return exact_score(x, centroids, penalty, row, first + column);
-    });
-    ++n_rows;
-    n_rescored += n_scored;
-    n_rescans += best.column == kRescan;
-    if (!leads) continue;
-    if (best.column == kRescan) {
-      rescans.row[atomicAdd(rescans.count, 1ull)] = static_cast<int32_t>(row);
-    } else {
-      found.put(row, best);
-    }
+// What it takes to decide among the candidates of rows. penalty: null for dot; sizes: of the
+// problems.
+struct Decision {
+  HalfRows x, centroids;
+  Sizes sizes;
+  const double* penalty;
+  float margin;
+  CandidateLists lists;
+  Found found;
+  Rescans rescans;
+  Counts* counts;  // or null
+};
+
+struct Tally {
+  int64_t rows = 0, rescored = 0, rescans = 0;
+
+  __device__ __forceinline__ void add_to(Counts* counts, bool again) const {
+    if (threadIdx.x % 32 != 0 || counts == nullptr || rows == 0) return;
+    if (!again) count(&counts->rows, rows);
+    count(&counts->rescored, rescored);
+    if (rescans != 0) count(&counts->climbed, rescans);
   }
-  if (!leads || counts == nullptr || n_rows == 0) return;
-  if (found.n == 0) count(&counts->rows, n_rows);
-  count(&counts->rescored, n_rescored);
-  if (n_rescans != 0) count(&counts->climbed, n_rescans);
+};
+
+// One warp, by scores. only: the row's only candidate, or kSeveral.
+__device__ __forceinline__ void decide_row(const Decision& to, int64_t row, int32_t only,
+                                           Tally& tally) {
+  const int64_t first = to.sizes.first_column(row);
+  const auto score = [&](int32_t column) {
+    return exact_score(to.x, to.centroids, to.penalty, row, first + column);
+  };
+  int n_scored = 1;
+  Best best = {0, only};
+  if (only != kSeveral) {
+    best.score = score(only);
+  } else {
+    n_scored = 0;
+    best = best_of(to.lists, row, to.margin, n_scored, score);
+  }
+  tally.rescored += n_scored;
+  tally.rescans += best.column == kRescan;
+  if (threadIdx.x % 32 != 0) return;
+  if (best.column == kRescan) {
+    to.rescans.row[atomicAdd(to.rescans.count, 1ull)] = static_cast<int32_t>(row);
+  } else {
+    to.found.put(row, best);
+  }
+}
+
+// A lane for each row looks whether there is anything to decide, a warp scores what needs a score:
+// all rows, if scores are wanted (kScored), else those with several candidates. Warps have
+// per_warp rows at once, 32 at most.
+template <bool kScored>
+__global__ void __launch_bounds__(kBlockThreads, 4) decide(Decision to, int32_t per_warp) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kWarps * per_warp;
+  int64_t first = (static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32) * per_warp;
+  Tally tally;
+  for (; first < to.x.n_rows; first += stride) {
+    const int64_t n = min(to.x.n_rows - first, int64_t{per_warp});
+    const int32_t only = lane < n ? only_candidate(to.lists, first + lane, to.margin) : kNoColumn;
+    const bool needs_score = only == kSeveral || (kScored && only != kNoColumn);
+    if (lane < n && !needs_score) to.found.put(first + lane, {0, only});
+    for (unsigned left = __ballot_sync(0xffffffffu, needs_score); left != 0; left &= left - 1) {
+      const int next = __ffs(static_cast<int>(left)) - 1;
+      decide_row(to, first + next, __shfl_sync(0xffffffffu, only, next), tally);
+    }
+    tally.rows += n;
+  }
+  tally.add_to(to.counts, to.found.n > 0);
 }
 
 // A block for each row to rescan, against all columns.
@@ -122,7 +167,7 @@ __global__ void __launch_bounds__(kBlockThreads, 4)
   int64_t n_rescored = 0;
   for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
     const int64_t row = rescans.row[i];
-    const int64_t first = row / sizes.rows * sizes.columns;
+    const int64_t first = sizes.first_column(row);
     Best best = {0, kNoColumn};
     for (int64_t column = warp; column < sizes.columns; column += kWarps) {
       const double quick =
@@ -225,9 +270,13 @@ void assign_part(const Plan& plan, const HalfRows& x, const HalfRows& centroids,
   find_candidates(
       {x, centroids, n_problems, penalty.bias, margin, plan.columns_per_split, taken, lists},
       plan.mainloop, plan.sms, stream);
-  launch(found.scores != nullptr ? decide<true> : decide<false>, warps_for(x.n_rows, plan.sms),
-         kBlockThreads, 0, stream, x, centroids, sizes, penalty.exact, margin, lists, found,
-         rescans, counts);
+  const Decision decision = {x,     centroids, sizes,   penalty.exact, margin,
+                             lists, found,     rescans, counts};
+  const int64_t most_warps = int64_t{plan.sms} * 32 * kWarps;
+  const auto per_warp = std::clamp<int64_t>(x.n_rows / most_warps, 1, 32);
+  launch(found.scores != nullptr ? decide<true> : decide<false>,
+         Grid{std::min(ceil_div(x.n_rows, per_warp * kWarps), most_warps / kWarps)}, kBlockThreads,
+         0, stream, decision, static_cast<int32_t>(per_warp));
   launch(rescan, Grid{std::min<int64_t>(x.n_rows, plan.sms * 8)}, kBlockThreads,
          kWarps * sizeof(Best), stream, x, centroids, sizes, penalty.exact, rescans, found, counts);
 }

@@ -24,7 +24,9 @@ __global__ void __launch_bounds__(kThreads)
   for (; row < x.n_rows; row += stride) {
     const int32_t label = labels[row];
     if (label < 0 || label >= n_columns) continue;
-    const uint16_t* centroid = centroids.data + (row / n_rows * n_columns + label) * x.dim;
+    const int64_t first =
+        row < n_rows ? 0 : row / n_rows * n_columns;  // one problem divides nothing
+    const uint16_t* centroid = centroids.data + (first + label) * x.dim;
     double found = dot(x.data + row * x.dim, centroid);
     if (euclidean) found = subtract(found, multiply(dot(centroid, centroid), 0.5));
     if (threadIdx.x % 32 == 0) scores[row] = found;

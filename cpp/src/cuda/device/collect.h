@@ -156,11 +156,29 @@ __device__ __forceinline__ void flush(const Lists& lists, const CandidateLists& 
   }
 }
 
+// One thread: the column of a row's only candidate, without a score. kNoColumn where the row saw
+// nothing; kSeveral where there are more, or a split had too many.
+__device__ __forceinline__ int32_t only_candidate(const CandidateLists& lists, int64_t row,
+                                                  float margin) {
+  int32_t best = kLowestKey, second = kLowestKey, column = kNoColumn;
+  for (int64_t list = row * lists.splits; list < (row + 1) * lists.splits; ++list) {
+    const int count = lists.count[list];
+    if (count == kRescan) return kSeveral;
+    for (int place = 0; place < count; ++place) {
+      const Candidate found = lists.list[list * kCandidates + place];
+      const int32_t key = order_key(found.score);
+      if (key > best) column = found.column;
+      second = max(second, min(best, key));
+      best = max(best, key);
+    }
+  }
+  return from_order_key(second) > threshold_of(best, margin) ? kSeveral : column;
+}
+
 // One warp, all lanes with the same row: merges the splits and decides by score(column), a float64
 // that all lanes compute together. column is kRescan where a split had too many candidates and
-// kNoColumn where the row saw nothing. n_scored: counts the calls; unless kScored, none is made
-// where one candidate is left, and the best has no score then.
-template <bool kScored = true, class Score>
+// kNoColumn where the row saw nothing. n_scored: counts the calls.
+template <class Score>
 __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row, float margin,
                                         int& n_scored, Score&& score) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -190,18 +208,6 @@ __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row
     const Candidate found = lists.list[first * kCandidates + place];
     return found.score > threshold ? found.column : kNoColumn;
   };
-  if constexpr (!kScored) {
-    int n_near = 0;
-    int32_t last = kNoColumn;
-    for (int base = 0; base < n_places; base += 32) {
-      const int32_t mine = candidate(base);
-      n_near += __popc(__ballot_sync(0xffffffffu, mine != kNoColumn));
-      last = max(last, mine);
-    }
-    best.column = __reduce_max_sync(0xffffffffu, last);
-    if (n_near <= 1) return best;
-    best.column = kNoColumn;
-  }
   for (int base = 0; base < n_places; base += 32) {
     const int32_t mine = candidate(base);
     for (unsigned left = __ballot_sync(0xffffffffu, mine != kNoColumn); left != 0;

@@ -19,6 +19,7 @@ namespace tamis::cuda {
 inline constexpr int kCandidates = 16;
 inline constexpr int32_t kNoColumn = -1;  // loses to any column
 inline constexpr int32_t kRescan = -2;    // more candidates than were kept
+inline constexpr int32_t kSeveral = -3;   // more candidates than one: their scores decide
 
 // How far a dot product of the matrix pass may be from the exact one, for rows of a norm of at most
 // 1 + 2^-9.
