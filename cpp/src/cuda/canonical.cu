@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "cuda/device/exact.h"
 #include "cuda/device/half.h"
 #include "cuda/device/launch.h"
@@ -83,19 +85,24 @@ __device__ bool is_half_row(const T* x, int64_t dim) {
   return all_of_row(half);
 }
 
-// The common case, at the speed of memory: whether the warp's rows are unit float16 rows, taken as
-// they are. Such an |x|^2 is exact in any order, and rounding takes no other sum there.
-__device__ bool take_unit_rows(const Half* x, bool inside, int64_t dim, uint16_t* out) {
-  const int64_t end = inside ? dim : 0;
-  const int64_t begin = int64_t{lane_of_row()} * kWide, step = kRowLanes * kWide;
+// |x|^2, at the speed of memory. Squares are multiples of 2^-48: a sum below 2^5 is exact, whatever
+// its order, and was never rounded on its way.
+__device__ double square_in_any_order(const uint16_t* x, int64_t dim) {
   double square = 0;
 #pragma unroll 4
-  for (int64_t i = begin; i < end; i += step) {
+  for (int64_t i = int64_t{lane_of_row()} * kWide; i < dim; i += kRowLanes * kWide) {
     const auto values = *reinterpret_cast<const Halves<kWide>*>(x + i);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) square = add_square(square, half_to_double(values.value[j]));
   }
-  const bool unit = near_one(combine_lanes(square));
+  return combine_lanes(square);
+}
+
+// The common case: whether the warp's rows are unit float16 rows, taken as they are.
+__device__ bool take_unit_rows(const Half* x, bool inside, int64_t dim, uint16_t* out) {
+  const int64_t end = inside ? dim : 0;
+  const int64_t begin = int64_t{lane_of_row()} * kWide, step = kRowLanes * kWide;
+  const bool unit = near_one(square_in_any_order(&x->bits, end));
   if (!__all_sync(kWholeWarp, unit || !inside)) return false;
   if (out == nullptr) return true;
 #pragma unroll 4
@@ -157,12 +164,17 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
+// kWideHalves: rows that can be read kWide at a time.
+template <bool kWideHalves>
 __global__ void __launch_bounds__(kRowThreads)
     square_rows(const uint16_t* x, int64_t n_rows, int64_t dim, double* squares) {
   const int64_t row = row_of_lane();
+  const int64_t width = row < n_rows ? dim : 0;
   const uint16_t* own = x + (row < n_rows ? row * dim : 0);
-  const double square =
-      norm_squared(row < n_rows ? dim : 0, [&](int64_t i) { return half_to_double(own[i]); });
+  double square = kWideHalves ? square_in_any_order(own, width) : INFINITY;
+  if (__any_sync(kWholeWarp, !(square < 32))) {
+    square = norm_squared(width, [&](int64_t i) { return half_to_double(own[i]); });
+  }
   if (row < n_rows && lane_of_row() == 0) squares[row] = square;
 }
 
@@ -194,8 +206,9 @@ void canonical(const void* x, Element element, int64_t n_rows, int64_t dim, uint
 }
 
 void squared_norms(const HalfRows& x, double* squares, Stream stream) {
-  launch(square_rows, Grid{blocks_of(x.n_rows, kRowsPerBlock)}, kRowThreads, 0, stream, x.data,
-         x.n_rows, x.dim, squares);
+  launch(can_read_wide(x) ? square_rows<true> : square_rows<false>,
+         Grid{blocks_of(x.n_rows, kRowsPerBlock)}, kRowThreads, 0, stream, x.data, x.n_rows, x.dim,
+         squares);
 }
 
 }  // namespace tamis::cuda
