@@ -115,15 +115,7 @@ __device__ __forceinline__ void decide_row(const Decision& to, int64_t row, int3
   const auto score = [&](int32_t column) {
     return exact_score(to.x, to.centroids, to.penalty, row, first + column);
   };
-  int n_scored = 1;
-  Best best = {0, only};
-  if (only != kSeveral) {
-    best.score = score(only);
-  } else {
-    n_scored = 0;
-    best = best_of(to.lists, row, to.margin, n_scored, score);
-  }
-  tally.rescored += n_scored;
+  const Best best = best_of(to.lists, row, only, to.margin, tally.rescored, score);
   tally.rescans += best.column == kRescan;
   if (threadIdx.x % 32 != 0) return;
   if (best.column == kRescan) {

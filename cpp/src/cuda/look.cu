@@ -12,6 +12,8 @@
 namespace tamis::cuda {
 namespace {
 
+static_assert(kColumnsPast >= std::max(kTileColumns, kBlockColumns));
+
 // The columns of a block's segment.
 struct Columns {
   const float* inverse;  // of the first
@@ -26,36 +28,40 @@ __device__ __forceinline__ Columns columns_of(const Search& search, const RowBlo
           search.sight.but_self ? static_cast<int32_t>(own) : INT32_MIN / 2};
 }
 
+// The scores of a row where without(column) is so become -inf. column: of the tile.
+template <class Sums, class Without>
+__device__ __forceinline__ void drop(Sums& scores, int r, Without&& without) {
+#pragma unroll
+  for (int c = 0; c < Sums::kColumns; ++c) {
+    if (without(Sums::column(c))) scores.at(r, c) = -INFINITY;
+  }
+}
+
 // Overwrites the sums of a tile by x.y / |y|, -inf where the row does not see the column. |x| is
 // the same for all of a row's columns. first: the tile's first column; seen(row): how many the row
-// sees; spare: of the first column, not 0 for those that are not worth a look.
+// sees; spare: of the first column, not 0 for those that are not worth a look. What is read of
+// columns past the last one counts for nothing.
 template <bool kSecond, class Sums, class Seen>
 __device__ __forceinline__ void score(const Columns& columns, const Seen& seen,
                                       const uint8_t* spare, int32_t first, Sums& sums) {
+  const int32_t begin = first + Sums::column(0), last = first + Sums::column(Sums::kColumns - 1);
+  const float* inverse = columns.inverse + begin;
 #pragma unroll
   for (int c = 0; c < Sums::kColumns; ++c) {
-    const float inverse = columns.inverse[min(first + Sums::column(c), columns.most - 1)];
+    const float factor = inverse[Sums::column(c) - Sums::column(0)];
 #pragma unroll
-    for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fmul_rn(sums.at(r, c), inverse);
+    for (int r = 0; r < Sums::kRows; ++r) sums.at(r, c) = __fmul_rn(sums.at(r, c), factor);
   }
   // Most tiles are seen whole.
-  const int32_t last = first + Sums::column(Sums::kColumns - 1);
-  bool whole = !kSecond;
 #pragma unroll
   for (int r = 0; r < Sums::kRows; ++r) {
+    if (last >= seen(r)) drop(sums, r, [&](int32_t column) { return first + column >= seen(r); });
     const int32_t own = columns.own + Sums::row(r);
-    whole = whole && last < seen(r) && (own < first || own > last);
-  }
-  if (whole) return;
-#pragma unroll
-  for (int c = 0; c < Sums::kColumns; ++c) {
-    const int32_t column = first + Sums::column(c);
-    bool wanted = true;
-    if constexpr (kSecond) wanted = spare[min(column, columns.most - 1)] == 0;
-#pragma unroll
-    for (int r = 0; r < Sums::kRows; ++r) {
-      const bool sees = wanted && column < seen(r) && column != columns.own + Sums::row(r);
-      if (!sees) sums.at(r, c) = -INFINITY;
+    if (own >= first && own <= last) {
+      drop(sums, r, [&](int32_t column) { return first + column == own; });
+    }
+    if constexpr (kSecond) {
+      drop(sums, r, [&](int32_t column) { return spare[first + column] != 0; });
     }
   }
 }

@@ -62,8 +62,9 @@ __global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
   count(&search.counts->rescored, n_scored);
 }
 
-// A block for each block of rows, a warp for each row: decides among the candidates of a look. What
-// cannot be decided gets index kRescan after the first look, and goes to rescans after the second.
+// A block for each block of rows: decides among the candidates of a look. A lane for each row finds
+// its only candidate, if there is one; a warp scores. What cannot be decided gets index kRescan
+// after the first look, and goes to rescans after the second.
 template <bool kSecond>
 __global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
     decide(Search search, float margin, Rescans rescans) {
@@ -71,33 +72,39 @@ __global__ void __launch_bounds__(kBlockThreads, kExactBlocksPerSm)
   if (kSecond && search.again[block.segment] == 0) return;
   const CandidateLists lists = {search.lists.list + block.first_list * kCandidates,
                                 search.lists.count + block.first_list, block.n_parts};
-  const bool leads = threadIdx.x % 32 == 0;
-  int64_t n_rescored = 0, n_climbed = 0;
-  for (int place = static_cast<int>(threadIdx.x) / 32; place < block.n_rows; place += kWarps) {
-    const int64_t row = block.row_begin + place;
-    if (kSecond && search.index[row] != kRescan) continue;
-    int n_scored = 0;
-    const Best best = best_of(lists, place, margin, n_scored, [&](int32_t column) {
-      return exact_cosine(search, row, block.column_begin + column);
-    });
-    n_rescored += n_scored;
-    if (best.column != kRescan) {
-      if (leads) settle(search, row, block.column_begin, best);
-      continue;
-    }
-    ++n_climbed;
-    if (!leads) continue;
-    if constexpr (kSecond) {
-      const auto at = atomicAdd(rescans.count, 1ull);
-      rescans.block[at] = static_cast<int32_t>(blockIdx.x);
-      rescans.place[at] = place;
-    } else {
-      search.index[row] = kRescan;
-      atomicExch(search.again + block.segment, 1);
-      atomicExch(search.again + search.n_segments, 1);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  int n_rescored = 0, n_climbed = 0;
+  for (int first = static_cast<int>(threadIdx.x) / 32; first < block.n_rows;
+       first += kBlockThreads) {
+    const int own = first + lane * kWarps;  // the warps of a block have as many rows each
+    const bool looks =
+        own < block.n_rows && (!kSecond || search.index[block.row_begin + own] == kRescan);
+    const int32_t found = looks ? only_candidate(lists, own, margin) : kNoColumn;
+    if (looks && found == kNoColumn) settle(search, block.row_begin + own, 0, {0, kNoColumn});
+    unsigned left = __ballot_sync(0xffffffffu, found != kNoColumn);
+    for (; left != 0; left &= left - 1) {
+      const int next = __ffs(static_cast<int>(left)) - 1, place = first + next * kWarps;
+      const int32_t only = __shfl_sync(0xffffffffu, found, next);
+      const int64_t row = block.row_begin + place;
+      const Best best = best_of(lists, place, only, margin, n_rescored, [&](int32_t column) {
+        return exact_cosine(search, row, block.column_begin + column);
+      });
+      n_climbed += best.column == kRescan;
+      if (lane != 0) continue;
+      if (best.column != kRescan) {
+        settle(search, row, block.column_begin, best);
+      } else if constexpr (kSecond) {
+        const auto at = atomicAdd(rescans.count, 1ull);
+        rescans.block[at] = static_cast<int32_t>(blockIdx.x);
+        rescans.place[at] = place;
+      } else {
+        search.index[row] = kRescan;
+        atomicExch(search.again + block.segment, 1);
+        atomicExch(search.again + search.n_segments, 1);
+      }
     }
   }
-  if (!leads || search.counts == nullptr) return;
+  if (lane != 0 || search.counts == nullptr) return;
   if (threadIdx.x == 0 && !kSecond) count(&search.counts->rows, block.n_rows);
   count(&search.counts->rescored, n_rescored);
   count(&search.counts->climbed, n_climbed);
@@ -225,12 +232,12 @@ struct Buffers : Tables {
     const auto take = [&]<class T>(T*& part, int64_t n) { part = memory.take<T>(n); };
     take(norm, c.n_rows());
     take(column_norm, same ? 0 : c.n_columns());
-    take(inverse, c.n_columns());
+    take(inverse, c.n_columns() + kColumnsPast);
     take(lists.list, c.plan.n_lists * kCandidates);
     take(lists.count, c.plan.n_lists);
     const bool direct = c.plan.blocks.empty();
     take(again, direct ? 0 : size_of(c.offsets));
-    take(spare, direct ? 0 : c.n_columns());
+    take(spare, direct ? 0 : c.n_columns() + kColumnsPast);
     take(spare_work, direct ? 0 : static_cast<int64_t>(mark_spare_work_bytes(c.n_columns())));
     take(rescans.count, 1);
     take(rescans.block, direct ? 0 : c.n_rows());

@@ -68,13 +68,15 @@ __global__ void collect_given(Given given, int64_t columns_per_split, float marg
 __global__ void decide_given(Given given, float margin, CandidateLists lists, int32_t* labels,
                              int32_t* scored) {
   const int64_t row = blockIdx.x;
-  int n_scored = 0;
-  const Best best = best_of(lists, row, margin, n_scored, [&](int32_t column) {
-    return given.exact[row * given.n_columns + column];
-  });
+  int64_t n_scored = 0;
+  Best best = {0, only_candidate(lists, row, margin)};
+  if (best.column != kNoColumn) {
+    best = best_of(lists, row, best.column, margin, n_scored,
+                   [&](int32_t column) { return given.exact[row * given.n_columns + column]; });
+  }
   if (threadIdx.x != 0) return;
   labels[row] = best.column;
-  scored[row] = n_scored;
+  scored[row] = static_cast<int32_t>(n_scored);
 }
 
 }  // namespace

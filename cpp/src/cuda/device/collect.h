@@ -175,12 +175,16 @@ __device__ __forceinline__ int32_t only_candidate(const CandidateLists& lists, i
   return from_order_key(second) > threshold_of(best, margin) ? kSeveral : column;
 }
 
-// One warp, all lanes with the same row: merges the splits and decides by score(column), a float64
-// that all lanes compute together. column is kRescan where a split had too many candidates and
-// kNoColumn where the row saw nothing. n_scored: counts the calls.
-template <class Score>
-__device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row, float margin,
-                                        int& n_scored, Score&& score) {
+// One warp, all lanes with the same row that saw something: merges the splits and decides by
+// score(column), a float64 that all lanes compute together. only: what only_candidate says of it.
+// column is kRescan where a split had too many candidates. n_scored: counts the calls.
+template <class Count, class Score>
+__device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row, int32_t only,
+                                        float margin, Count& n_scored, Score&& score) {
+  if (only != kSeveral) {
+    ++n_scored;
+    return {score(only), only};
+  }
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int n_places = lists.splits * kCandidates;
   const int64_t first = row * lists.splits;
@@ -192,11 +196,7 @@ __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row
     if (place % kCandidates >= count) continue;
     key = max(key, order_key(lists.list[first * kCandidates + place].score));
   }
-  Best best = {0, kNoColumn};
-  if (__any_sync(0xffffffffu, rescan)) {
-    best.column = kRescan;
-    return best;
-  }
+  if (__any_sync(0xffffffffu, rescan)) return {0, kRescan};
   key = __reduce_max_sync(0xffffffffu, key);
   const float threshold = threshold_of(key, margin);
   // The candidate of this lane among the places from base on; kNoColumn where it has none.
@@ -208,6 +208,7 @@ __device__ __forceinline__ Best best_of(const CandidateLists& lists, int64_t row
     const Candidate found = lists.list[first * kCandidates + place];
     return found.score > threshold ? found.column : kNoColumn;
   };
+  Best best = {0, kNoColumn};
   for (int base = 0; base < n_places; base += 32) {
     const int32_t mine = candidate(base);
     for (unsigned left = __ballot_sync(0xffffffffu, mine != kNoColumn); left != 0;

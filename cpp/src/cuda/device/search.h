@@ -20,7 +20,7 @@ struct Search {
   HalfRows x, columns;
   const double* norm = nullptr;         // [x.n_rows]
   const double* column_norm = nullptr;  // [columns.n_rows]
-  const float* inverse = nullptr;       // [columns.n_rows] 1 / |y|, rounded once from float64
+  const float* inverse = nullptr;       // [columns.n_rows + kColumnsPast] 1 / |y|, rounded once
   const int64_t* offsets = nullptr;     // [n_segments + 1] of x
   const int64_t* column_offsets = nullptr;
   int64_t n_segments = 0;

@@ -189,9 +189,9 @@ __device__ __forceinline__ void copy_box_to(void* shared, const TensorMap& map, 
 // How wgmma finds rows of a box: the address, 1024 bytes from eight rows to the next eight, the
 // 128-byte swizzle. The first row is a multiple of eight; element: of the box, a multiple of 16.
 __device__ __forceinline__ uint64_t operand(const void* first_row, int element) {
-  const uint64_t address = shared_address(first_row) + static_cast<uint32_t>(element) * 2;
-  return (address >> 4 & 0x3fff) | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 |
-         uint64_t{1} << 62;
+  const uint64_t begin = (shared_address(first_row) >> 4 & 0x3fff) | uint64_t{1} << 16 |
+                         uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+  return begin + static_cast<uint32_t>(element) / 8;  // the box ends before the address does
 }
 
 // All threads of the warpgroup, before the first of a series of products: what they wrote to the
