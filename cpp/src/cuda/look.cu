@@ -28,12 +28,13 @@ __device__ __forceinline__ Columns columns_of(const Search& search, const RowBlo
           search.sight.but_self ? static_cast<int32_t>(own) : INT32_MIN / 2};
 }
 
-// The scores of a row where without(column) is so become -inf. column: of the tile.
+// The scores of a row where without(offset) is so become -inf. offset: from the thread's first
+// column; a constant, once the loop is unrolled.
 template <class Sums, class Without>
 __device__ __forceinline__ void drop(Sums& scores, int r, Without&& without) {
 #pragma unroll
   for (int c = 0; c < Sums::kColumns; ++c) {
-    if (without(Sums::column(c))) scores.at(r, c) = -INFINITY;
+    if (without(Sums::column(c) - Sums::column(0))) scores.at(r, c) = -INFINITY;
   }
 }
 
@@ -55,13 +56,14 @@ __device__ __forceinline__ void score(const Columns& columns, const Seen& seen,
   // Most tiles are seen whole.
 #pragma unroll
   for (int r = 0; r < Sums::kRows; ++r) {
-    if (last >= seen(r)) drop(sums, r, [&](int32_t column) { return first + column >= seen(r); });
-    const int32_t own = columns.own + Sums::row(r);
-    if (own >= first && own <= last) {
-      drop(sums, r, [&](int32_t column) { return first + column == own; });
+    const int32_t end = seen(r) - begin, own = columns.own + Sums::row(r);
+    if (last >= seen(r)) drop(sums, r, [&](int32_t offset) { return offset >= end; });
+    if (own >= begin && own <= last) {
+      drop(sums, r, [at = own - begin](int32_t offset) { return offset == at; });
     }
     if constexpr (kSecond) {
-      drop(sums, r, [&](int32_t column) { return spare[first + column] != 0; });
+      const uint8_t* spare_here = spare + begin;
+      drop(sums, r, [&](int32_t offset) { return spare_here[offset] != 0; });
     }
   }
 }
