@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.ptx.library import by_lanes, execute
+import pytest
+from tests.ptx.library import by_lanes, execute, shared_array
 
 
 def collatz(n: int) -> int:
@@ -85,10 +86,56 @@ def test_lanes_that_ended_are_not_waited_for() -> None:
     @%p exit;
     redux.sync.add.u32 %r1, 1, -1;
     activemask.b32 %r2;
-    popc.b32 %r2, %r2;
+    shr.u32 %r2, %r2, 20;
     mad.lo.s32 %r1, %r2, 100, %r1;
     mad.wide.u32 %rd1, %t, 4, %found;
     st.global.u32 [%rd1], %r1;
     """
     execute(body, found=found)
-    assert found.tolist() == [2020] * 20 + [0] * 12
+    assert found.tolist() == [20] * 20 + [0] * 12
+
+
+@pytest.mark.parametrize("barrier", ["", "bar.warp.sync -1;"])
+def test_lanes_are_together_at_a_barrier_only(barrier: str) -> None:
+    """What a lane reads of its neighbour is there where they have met in between."""
+    body = f"""
+    shl.b32 %r1, %t, 2;
+    mov.u32 %r2, memory;
+    add.s32 %r1, %r1, %r2;
+    st.shared.u32 [%r1], %t;
+    {barrier}
+    xor.b32 %r3, %r1, 4;
+    ld.shared.u32 %r4, [%r3];
+    mad.wide.u32 %rd1, %t, 4, %found;
+    st.global.u32 [%rd1], %r4;
+    """
+    expected = [lane ^ 1 for lane in range(32)]
+    right = []
+    for seed in range(100):
+        found = np.zeros(32, np.uint32)
+        execute(body, found=found, before=shared_array(128), seed=seed)
+        right.append(found.tolist() == expected)
+    assert any(right) and all(right) == bool(barrier)
+
+
+def test_lanes_that_poll_let_others_of_their_warp_work() -> None:
+    """In either arm of a branch: whoever has the lower instruction."""
+    for waits in ("setp.lt.u32 %g, %t, 7;", "setp.ge.u32 %g, %t, 7;"):
+        body = f"""
+        mov.u32 %r1, memory;
+        setp.eq.u32 %p, %t, 0;
+        @%p mbarrier.init.shared::cta.b64 [%r1], 1;
+        bar.warp.sync -1;
+        {waits}
+        @!%g bra $L_arrive;
+        $L_wait:
+        mbarrier.try_wait.parity.shared::cta.b64 %q, [%r1], 0;
+        @!%q bra $L_wait;
+        bra $L_end;
+        $L_arrive:
+        setp.eq.u32 %p, %t, 3;
+        setp.eq.or.u32 %p, %t, 9, %p;
+        @%p mbarrier.arrive.shared::cta.b64 _, [%r1];
+        $L_end:
+        """
+        execute(body, before=shared_array(128))

@@ -164,6 +164,21 @@ def test_masks_of_lanes() -> None:
         assert found[lane].tolist() == [below, below + own, above, above + own, own]
 
 
+def test_time_passes_alike_in_every_run() -> None:
+    body = """
+    mov.u64 %rd1, %globaltimer;
+    bar.sync 0;
+    mov.u64 %rd2, %globaltimer;
+    mad.wide.u32 %rd3, %t, 16, %found;
+    st.global.v2.u64 [%rd3], {%rd1, %rd2};
+    """
+    found = np.zeros((3, 64, 2), np.uint64)
+    for i, seed in enumerate([1, 1, 2]):
+        execute(body, found=found[i], block=64, seed=seed)
+    assert (found[..., 0] > 0).all() and (found[..., 0] < found[..., 1]).all()
+    assert (found[0] == found[1]).all() and (found[0] != found[2]).any()
+
+
 def test_kernels_of_a_text_are_apart() -> None:
     one = ".reg .b32 %r<3>; .reg .b64 %rd<2>; ld.param.u64 %rd1, [p];\n"
     text = HEADER + "".join(

@@ -224,17 +224,50 @@ def test_sums_are_not_there_before_they_are_waited_for() -> None:
     assert multiplied(8, ended, memory).tolist() == expected
 
 
+def test_some_products_take_long() -> None:
+    """Others have time for what they should not do before."""
+    memory, _, _, descriptors = prepared(8)
+    commit, wait = END.splitlines()
+    body = f"""
+    mov.u32 %r20, 0;
+    mov.u32 %r21, 0;
+    {descriptors}
+    $L_next:
+    {FENCE}
+    {product(8, "%a", "%b", "0")}
+    {commit}
+    mov.u64 %rd10, %globaltimer;
+    {wait}
+    mov.u64 %rd11, %globaltimer;
+    sub.s64 %rd11, %rd11, %rd10;
+    cvt.u32.u64 %r22, %rd11;
+    max.u32 %r20, %r20, %r22;
+    add.s32 %r21, %r21, 1;
+    setp.lt.u32 %q, %r21, 100;
+    @%q bra $L_next;
+    mov.b32 %d0, %r20;
+    """
+    assert multiplied(8, body, memory)[0, 0].view(np.uint32) > 4096
+
+
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [
         ("mov.f32 %d1, 0f00000000;", "written before"),
-        ("st.shared.u16 [%memory], %rs1;\nbar.sync 0;", "overwritten before"),
+        ("@%q st.shared.u16 [%memory], %rs1;\nbar.sync 0;", "overwritten before"),
         ("", ""),
     ],
 )
 def test_what_a_product_uses_must_stay(meanwhile: str, why: str) -> None:
     memory, a, b, descriptors = prepared(8)
-    body = "mov.u16 %rs1, 1;" + FENCE + descriptors + product(8, "%a", "%b", "0") + meanwhile + END
+    body = (
+        "mov.u16 %rs1, 1;\nsetp.eq.u32 %q, %t, 0;\n"
+        + FENCE
+        + descriptors
+        + product(8, "%a", "%b", "0")
+        + meanwhile
+        + END
+    )
     if not why:
         assert multiplied(8, body, memory).tolist() == exact(a, b).tolist()
         return

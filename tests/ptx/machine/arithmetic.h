@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "machine.h"
+#include "lanes.h"
 
 namespace ptx {
 
@@ -109,15 +109,6 @@ class Source {
   const uint64_t* values_;  // the lanes of a register follow one another
   uint64_t copy_[kLanes];
 };
-
-template <class F>
-void for_lanes(Lanes lanes, F f) {
-  if (lanes == kAll) {
-    for (int lane = 0; lane < kLanes; ++lane) f(lane);
-  } else {
-    for (Lanes left = lanes; left != 0; left &= left - 1) f(std::countr_zero(left));
-  }
-}
 
 template <class... In, class F, size_t... I>
 void each_lane(Warp& warp, const Instruction& instruction, Lanes lanes, F f,

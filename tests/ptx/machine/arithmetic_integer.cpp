@@ -114,7 +114,7 @@ void each_carry(Warp& warp, const Instruction& instruction, Lanes lanes, F f,
   const Source sources[] = {Source(warp, instruction.operands[I + 1])...};
   const bool keeps = instruction.has("cc");
   for_lanes(lanes, [&](int lane) {
-    const Lanes bit = Lanes{1} << lane;
+    const Lanes bit = lane_bit(lane);
     bool carry = (warp.carry & bit) != 0;
     const auto result = f(carry, as<In>(sources[I][lane])...);
     if (keeps) warp.carry = carry ? warp.carry | bit : warp.carry & ~bit;

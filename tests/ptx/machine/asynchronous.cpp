@@ -12,7 +12,7 @@ namespace {
 Outcome do_nothing(Warp&, const Instruction&, Lanes) { return Outcome::kDone; }
 
 Outcome make_policy(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, 0); });
+  for_lanes(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, 0); });
   return Outcome::kDone;
 }
 
@@ -26,7 +26,7 @@ Outcome copy(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const bool has_policy = instruction.has("L2::cache_hint");
   const bool has_read = operands.size() == (has_policy ? 5 : 4);
   const size_t size = warp.value(operands[2], 0);
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const auto to_address = static_cast<uint32_t>(warp.address(operands[0], lane));
     check_own(warp.block, instruction, to_address);
     uint8_t* to = warp.block.shared(to_address, size, size);
@@ -44,18 +44,18 @@ Outcome copy(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome commit(Warp& warp, const Instruction&, Lanes lanes) {
-  for_each(lanes, [&](int lane) { close_group(copies_of(warp, lane)); });
+  for_lanes(lanes, [&](int lane) { close_group(copies_of(warp, lane)); });
   return Outcome::kDone;
 }
 
 Outcome wait(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const size_t most = warp.value(instruction.operands[0], 0);
-  for_each(lanes, [&](int lane) { finish_groups(copies_of(warp, lane), most); });
+  for_lanes(lanes, [&](int lane) { finish_groups(copies_of(warp, lane), most); });
   return Outcome::kDone;
 }
 
 Outcome wait_for_all(Warp& warp, const Instruction&, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     close_group(copies_of(warp, lane));
     finish_groups(copies_of(warp, lane), 0);
   });

@@ -113,7 +113,7 @@ namespace {
 
 // [address], count
 Outcome init(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     Mbarrier::init(warp.block, instruction,
                    shared_address(warp, instruction, instruction.operands[0], lane),
                    static_cast<uint32_t>(warp.value(instruction.operands[1], lane)));
@@ -122,7 +122,7 @@ Outcome init(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome inval(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint32_t address = shared_address(warp, instruction, instruction.operands[0], lane);
     check_own(warp.block, instruction, address);
     Mbarrier(warp.block, instruction, address).inval();
@@ -136,7 +136,7 @@ enum class Arrival { kPlain, kExpecting, kIncomplete };
 template <Arrival kArrival, bool kDrops>
 Outcome arrive(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const auto& operands = instruction.operands;
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint32_t address = shared_address(warp, instruction, operands[1], lane);
     if (operands[0].kind != Operand::kNothing || !instruction.has("shared::cluster")) {
       check_own(warp.block, instruction, address);
@@ -153,13 +153,13 @@ Outcome arrive(Warp& warp, const Instruction& instruction, Lanes lanes) {
     mbarrier.arrive(count, kDrops);
     warp.set(operands[0], lane, state);
   });
-  return Outcome::kDone;
+  return Outcome::kTold;
 }
 
 // [address], bytes
 template <bool kExpects>
 Outcome transact(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint32_t address = shared_address(warp, instruction, instruction.operands[0], lane);
     if (!instruction.has("shared::cluster")) check_own(warp.block, instruction, address);
     Mbarrier mbarrier(warp.block, instruction, address);
@@ -193,7 +193,7 @@ template <bool kParity>
 Outcome wait(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const auto& operands = instruction.operands;
   bool have_all = true;
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint32_t address = shared_address(warp, instruction, operands[1], lane);
     check_own(warp.block, instruction, address);
     const bool ended = has_ended(instruction, Mbarrier(warp.block, instruction, address).state(),
@@ -205,7 +205,7 @@ Outcome wait(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome tell_pending(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint64_t state = warp.value(instruction.operands[1], lane);
     if (state >> 52 != kStateMark) instruction.refuse("this is no state of an mbarrier");
     warp.set(instruction.operands[0], lane, state & kMost);

@@ -36,7 +36,7 @@ void read_mask(const Warp& warp, const Instruction& instruction, size_t after, i
 // [to], [from], bytes, [mbarrier] [, mask] [, policy]
 Outcome copy_in(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const auto& operands = instruction.operands;
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     Delivery delivery{};
     delivery.to = static_cast<uint32_t>(warp.address(operands[0], lane));
     delivery.bytes = static_cast<uint32_t>(warp.value(operands[2], lane));
@@ -67,7 +67,7 @@ CopyGroups& bulk_copies_of(Warp& warp, int lane) {
 // [to], [from], bytes [, policy]
 Outcome copy_out(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const auto& operands = instruction.operands;
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const uint64_t to = warp.address(operands[0], lane);
     const auto from = static_cast<uint32_t>(warp.address(operands[1], lane));
     const auto bytes = static_cast<uint32_t>(warp.value(operands[2], lane));
@@ -84,14 +84,14 @@ Outcome copy_out(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome commit(Warp& warp, const Instruction&, Lanes lanes) {
-  for_each(lanes, [&](int lane) { close_group(bulk_copies_of(warp, lane)); });
+  for_lanes(lanes, [&](int lane) { close_group(bulk_copies_of(warp, lane)); });
   return Outcome::kDone;
 }
 
 // With .read or without: what has been read is written at once.
 Outcome wait(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const size_t most = warp.value(instruction.operands[0], 0);
-  for_each(lanes, [&](int lane) { finish_groups(bulk_copies_of(warp, lane), most); });
+  for_lanes(lanes, [&](int lane) { finish_groups(bulk_copies_of(warp, lane), most); });
   return Outcome::kDone;
 }
 
@@ -205,7 +205,7 @@ Box read_box(const Warp& warp, const Instruction& instruction, const Operand& op
 // [to], [map, {column, row}], [mbarrier] [, mask] [, policy]
 Outcome load_box(Warp& warp, const Instruction& instruction, Lanes lanes) {
   const auto& operands = instruction.operands;
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     Delivery delivery{};
     delivery.to = static_cast<uint32_t>(warp.address(operands[0], lane));
     delivery.mbarrier = static_cast<uint32_t>(warp.address(operands[2], lane));
@@ -221,7 +221,7 @@ Outcome load_box(Warp& warp, const Instruction& instruction, Lanes lanes) {
 
 // [map, {column, row}], [from] [, policy]
 Outcome store_box(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     const auto from = static_cast<uint32_t>(warp.address(instruction.operands[1], lane));
     check_own(warp.block, instruction, from);
     const Box box = read_box(warp, instruction, instruction.operands[0], from, lane);
@@ -232,7 +232,7 @@ Outcome store_box(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome check_map(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) { read_map(warp, instruction, instruction.operands[0], lane); });
+  for_lanes(lanes, [&](int lane) { read_map(warp, instruction, instruction.operands[0], lane); });
   return Outcome::kDone;
 }
 
@@ -252,7 +252,7 @@ void deliver(Block& block, const Instruction& instruction, const Delivery& deliv
   if (delivery.mask == 0 || delivery.mask >> blocks.size() != 0) {
     instruction.refuse("the mask names blocks that are not in the cluster, or none");
   }
-  for_each(delivery.mask, [&](int rank) {
+  for_lanes(delivery.mask, [&](int rank) {
     deliver_to(*blocks[static_cast<size_t>(rank)], instruction, delivery, offset, mbarrier);
   });
 }

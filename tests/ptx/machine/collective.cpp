@@ -18,39 +18,39 @@ void check_members(const Warp& warp, const Instruction& instruction, Lanes lanes
   }
 }
 
-enum class Source { kUp, kDown, kButterfly, kIndex };
+enum class Way { kUp, kDown, kButterfly, kIndex };
 
 // The lane whose register a lane reads, and whether that lies within its segment.
-template <Source kSource>
+template <Way kWay>
 bool find_source(int lane, int b, int c, int& source) {
   const int clamp = c & 31, segment = c >> 8 & 31;
   const int least = lane & segment, most = least | (clamp & ~segment);
   b &= 31;
-  if (kSource == Source::kUp) source = lane - b;
-  if (kSource == Source::kDown) source = lane + b;
-  if (kSource == Source::kButterfly) source = lane ^ b;
-  if (kSource == Source::kIndex) source = least | (b & ~segment);
-  const bool inside = kSource == Source::kUp ? source >= most : source <= most;
+  if (kWay == Way::kUp) source = lane - b;
+  if (kWay == Way::kDown) source = lane + b;
+  if (kWay == Way::kButterfly) source = lane ^ b;
+  if (kWay == Way::kIndex) source = least | (b & ~segment);
+  const bool inside = kWay == Way::kUp ? source >= most : source <= most;
   if (!inside) source = lane;
   return inside;
 }
 
-template <Source kSource>
+template <Way kWay>
 Outcome shuffle(Warp& warp, const Instruction& instruction, Lanes lanes) {
   check_members(warp, instruction, lanes);
   const auto& operands = instruction.operands;
   const bool is_pair = operands[0].kind == Operand::kPair;
   uint32_t own[kLanes], result[kLanes];
   bool inside[kLanes];
-  for_each(lanes,
-           [&](int lane) { own[lane] = static_cast<uint32_t>(warp.value(operands[1], lane)); });
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes,
+            [&](int lane) { own[lane] = static_cast<uint32_t>(warp.value(operands[1], lane)); });
+  for_lanes(lanes, [&](int lane) {
     int source = lane;
-    inside[lane] = find_source<kSource>(lane, static_cast<int>(warp.value(operands[2], lane)),
-                                        static_cast<int>(warp.value(operands[3], lane)), source);
-    result[lane] = holds(lanes, source) ? own[source] : kNobodys;
+    inside[lane] = find_source<kWay>(lane, static_cast<int>(warp.value(operands[2], lane)),
+                                     static_cast<int>(warp.value(operands[3], lane)), source);
+    result[lane] = (lanes & lane_bit(source)) != 0 ? own[source] : kNobodys;
   });
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     warp.set(is_pair ? operands[0].parts[0] : operands[0], lane, result[lane]);
     if (is_pair) warp.set(operands[0].parts[1], lane, inside[lane]);
   });
@@ -67,7 +67,7 @@ Outcome vote(Warp& warp, const Instruction& instruction, Lanes lanes) {
   if (kVote == Vote::kAll) result = yes == lanes;
   if (kVote == Vote::kAny) result = yes != 0;
   if (kVote == Vote::kUniform) result = yes == lanes || yes == 0;
-  for_each(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, result); });
+  for_lanes(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, result); });
   return Outcome::kDone;
 }
 
@@ -76,12 +76,12 @@ Outcome match(Warp& warp, const Instruction& instruction, Lanes lanes) {
   check_members(warp, instruction, lanes);
   const Operand& to = instruction.operands[0];
   T own[kLanes];
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     own[lane] = static_cast<T>(warp.value(instruction.operands[1], lane));
   });
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     Lanes equal = 0;
-    for_each(lanes, [&](int other) { equal |= Lanes{own[other] == own[lane]} << other; });
+    for_lanes(lanes, [&](int other) { equal |= Lanes{own[other] == own[lane]} << other; });
     if (kOfAll && equal != lanes) equal = 0;
     warp.set(to.kind == Operand::kPair ? to.parts[0] : to, lane, equal);
     if (to.kind == Operand::kPair) warp.set(to.parts[1], lane, equal == lanes);
@@ -96,7 +96,7 @@ Outcome reduce(Warp& warp, const Instruction& instruction, Lanes lanes) {
   check_members(warp, instruction, lanes);
   const Operand& from = instruction.operands[1];
   T result = static_cast<T>(warp.value(from, std::countr_zero(lanes)));
-  for_each(lanes & (lanes - 1), [&](int lane) {
+  for_lanes(lanes & (lanes - 1), [&](int lane) {
     const T own = static_cast<T>(warp.value(from, lane));
     if (kReduction == Reduction::kAdd) {
       result = static_cast<T>(static_cast<uint32_t>(result) + static_cast<uint32_t>(own));
@@ -108,12 +108,12 @@ Outcome reduce(Warp& warp, const Instruction& instruction, Lanes lanes) {
     if (kReduction == Reduction::kXor) result ^= own;
   });
   const uint32_t bits = static_cast<uint32_t>(result);
-  for_each(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, bits); });
+  for_lanes(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, bits); });
   return Outcome::kDone;
 }
 
 Outcome tell_active(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  for_each(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, lanes); });
+  for_lanes(lanes, [&](int lane) { warp.set(instruction.operands[0], lane, lanes); });
   return Outcome::kDone;
 }
 
@@ -121,7 +121,7 @@ Outcome elect(Warp& warp, const Instruction& instruction, Lanes lanes) {
   check_members(warp, instruction, lanes);
   const Operand& to = instruction.operands[0];
   const int leader = std::countr_zero(lanes);
-  for_each(lanes, [&](int lane) {
+  for_lanes(lanes, [&](int lane) {
     warp.set(to.parts[0], lane, static_cast<uint64_t>(leader));
     warp.set(to.parts[1], lane, lane == leader);
   });
@@ -169,10 +169,10 @@ Outcome set_registers(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Execute find_shuffle(const Instruction& instruction) {
-  if (instruction.has("up")) return shuffle<Source::kUp>;
-  if (instruction.has("down")) return shuffle<Source::kDown>;
-  if (instruction.has("bfly")) return shuffle<Source::kButterfly>;
-  if (instruction.has("idx")) return shuffle<Source::kIndex>;
+  if (instruction.has("up")) return shuffle<Way::kUp>;
+  if (instruction.has("down")) return shuffle<Way::kDown>;
+  if (instruction.has("bfly")) return shuffle<Way::kButterfly>;
+  if (instruction.has("idx")) return shuffle<Way::kIndex>;
   return nullptr;
 }
 

@@ -80,7 +80,7 @@ Outcome meet(Warp& warp, const Instruction& instruction, Lanes lanes) {
   warp.waits = false;
   if (reduces(kKind)) {
     if (barrier.phase != warp.phase + 1) instruction.refuse("its result is overwritten already");
-    for_each(lanes, [&](int lane) { warp.set(operands[0], lane, result(kKind, barrier)); });
+    for_lanes(lanes, [&](int lane) { warp.set(operands[0], lane, result(kKind, barrier)); });
   }
   return Outcome::kDone;
 }
@@ -90,7 +90,7 @@ Outcome arrive_in_cluster(Warp& warp, const Instruction& instruction, Lanes lane
   if ((warp.owes_wait & lanes) != 0) instruction.refuse("it arrived already and did not wait");
   warp.owes_wait |= lanes;
   warp.has_arrived |= lanes;
-  return Outcome::kDone;
+  return Outcome::kTold;
 }
 
 Outcome wait_in_cluster(Warp& warp, const Instruction& instruction, Lanes lanes) {
@@ -105,7 +105,6 @@ Outcome wait_in_cluster(Warp& warp, const Instruction& instruction, Lanes lanes)
     for (const auto& block : cluster.blocks) {
       for (const auto& other : block->warps) other->has_arrived = 0;
     }
-    ++cluster.phase;
   }
   warp.owes_wait &= ~lanes;
   return Outcome::kDone;

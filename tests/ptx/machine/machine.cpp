@@ -1,19 +1,17 @@
-#include "machine.h"
-
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <string>
+
+#include "lanes.h"
 
 namespace ptx {
 
 namespace {
 
 inline constexpr int kMostStepsInARow = 256;
+inline constexpr uint64_t kMostStepsHeldBack = 32;
 inline constexpr int kMostIdleRounds = 1 << 18;  // of polling, when nothing else happens
 inline constexpr uint64_t kLongestPoll = 64;     // instructions of a loop that polls
-
-Lanes lane_bit(int lane) { return Lanes{1} << lane; }
 
 // The block with this number, x first.
 Size placed(uint64_t number, const Size& grid) {
@@ -52,7 +50,9 @@ uint8_t* Block::shared(uint32_t address, size_t bytes, size_t alignment) {
                 std::to_string(alignment));
   }
   Block& block = other == 0 ? *this : *cluster.blocks[other - 1];
-  if (own < kSharedBase || own + bytes > kSharedBase + block.shared_bytes_) {
+  const size_t named = launch.kernel->shared_bytes, end = own + bytes - kSharedBase;
+  const bool is_between = end > named && own < kSharedBase + (named + 1023) / 1024 * 1024;
+  if (own < kSharedBase || end > block.shared_bytes_ || is_between) {
     throw Error(std::to_string(bytes) + " bytes at shared address " + std::to_string(own) +
                 " are outside of the " + std::to_string(block.shared_bytes_) + " from " +
                 std::to_string(kSharedBase) + " on");
@@ -85,14 +85,6 @@ Cluster::Cluster(const Launch& launch, Size first_block, std::mt19937_64& random
   }
 }
 
-int Cluster::n_alive() const {
-  int n = 0;
-  for (const auto& block : blocks) {
-    for (const auto& warp : block->warps) n += std::popcount(warp->alive);
-  }
-  return n;
-}
-
 void Cluster::run_later() {
   std::swap(later[random_() % later.size()], later.back());
   const auto work = std::move(later.back());
@@ -103,8 +95,12 @@ void Cluster::run_later() {
 // Whether anything but polling was done: what soon comes back to the same wait is a part of it.
 bool Cluster::take_turn(Warp& warp) {
   bool moved = false;
+  if (random_() % 4 == 0) {
+    warp.hold_back(static_cast<Lanes>(random_()), 1 + random_() % kMostStepsHeldBack);
+  }
   for (auto steps = 1 + random_() % kMostStepsInARow; steps > 0 && warp.alive != 0; --steps) {
     const Outcome outcome = warp.step();
+    ++now;
     if (outcome == Outcome::kAgain) return moved;
     if (outcome == Outcome::kYield) {
       warp.since_poll = 0;
@@ -112,6 +108,7 @@ bool Cluster::take_turn(Warp& warp) {
     }
     moved = moved || warp.since_poll >= kLongestPoll;
     ++warp.since_poll;
+    if (outcome == Outcome::kTold && random_() % 2 == 0) return moved;
   }
   return moved;
 }

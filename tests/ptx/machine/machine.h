@@ -79,12 +79,16 @@ class Warp {
 
   // Executes one instruction for some lanes. kAgain where all lanes wait.
   Outcome step();
+  // These lanes do nothing for so many steps, unless the others wait for them: nobody promises that
+  // lanes without a barrier between them are at the same instruction.
+  void hold_back(Lanes lanes, uint64_t steps);
 
  private:
   uint64_t special(Operand::Special which, int lane) const;
   // Of the lanes at an instruction, those that may execute it now; 0 where none may.
   Lanes gathered(const Instruction& instruction, Lanes lanes) const;
   Lanes guarded_by(const Instruction& instruction, Lanes lanes) const;
+  Outcome step_of(Lanes lanes);
   bool meet_apart();
   Outcome execute(const Instruction& instruction, uint32_t pc, Lanes lanes);
   void go_on(const Instruction& instruction, uint32_t pc, Lanes lanes, Lanes guarded);
@@ -92,6 +96,8 @@ class Warp {
   uint32_t pc_[kLanes] = {};  // indices of Kernel::code; where all are together, only common_ is
   uint32_t common_ = 0;
   bool together_ = true;
+  Lanes held_ = 0;
+  uint64_t held_for_ = 0;  // steps
   std::vector<uint64_t> registers_;
 };
 
@@ -141,7 +147,6 @@ class Block {
   // Error where it lies in none.
   uint32_t shared_address(const uint8_t* memory) const;
   int n_alive() const;  // warps
-  size_t shared_bytes() const { return shared_bytes_; }
 
  private:
   struct Free {
@@ -159,13 +164,14 @@ class Cluster {
 
   const Launch& launch;
   std::vector<std::unique_ptr<Block>> blocks;
-  uint64_t phase = 0;  // of barrier.cluster
+  uint64_t now =
+      1;  // nanoseconds: one for each step of a warp, so that time passes alike in every run
   // What the hardware does later, such as copies by TMA: one is done now and then, in any order.
   std::vector<std::function<void()>> later;
 
   // Until all have ended. Error for a deadlock.
   void run();
-  int n_alive() const;  // threads
+  uint64_t draw() { return random_(); }
 
  private:
   void run_later();

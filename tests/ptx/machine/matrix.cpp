@@ -13,10 +13,6 @@ struct Tile {
   uint16_t at[8][8];
 };
 
-const Operand& element(const Operand& operand, size_t i) {
-  return operand.kind == Operand::kVector ? operand.parts[i] : operand;
-}
-
 // The row of a tile that a lane names.
 uint8_t* find_row(Warp& warp, const Instruction& instruction, const Operand& address, int lane) {
   const auto at = static_cast<uint32_t>(warp.address(address, lane));
@@ -39,13 +35,13 @@ Outcome load(Warp& warp, const Instruction& instruction, Lanes lanes) {
     std::memcpy(tiles[lane / 8].at[lane % 8],
                 find_row(warp, instruction, instruction.operands[1], lane), sizeof(Tile::at[0]));
   }
-  for (int i = 0; i < kTiles; ++i) {
+  for (size_t i = 0; i < kTiles; ++i) {
     for (int lane = 0; lane < kLanes; ++lane) {
       const int major = lane / 4, minor = lane % 4 * 2;
       const auto& at = tiles[i].at;
       const uint32_t low = kTransposed ? at[minor][major] : at[major][minor];
       const uint32_t high = kTransposed ? at[minor + 1][major] : at[major][minor + 1];
-      warp.set(element(instruction.operands[0], static_cast<size_t>(i)), lane, low | high << 16);
+      warp.set(element(instruction.operands[0], i), lane, low | high << 16);
     }
   }
   return Outcome::kDone;
@@ -55,12 +51,12 @@ template <int kTiles, bool kTransposed>
 Outcome store(Warp& warp, const Instruction& instruction, Lanes lanes) {
   check_all(instruction, lanes);
   Tile tiles[kTiles];
-  for (int i = 0; i < kTiles; ++i) {
+  for (size_t i = 0; i < kTiles; ++i) {
     for (int lane = 0; lane < kLanes; ++lane) {
       const int major = lane / 4, minor = lane % 4 * 2;
       auto& at = tiles[i].at;
-      const auto bits = static_cast<uint32_t>(
-          warp.value(element(instruction.operands[1], static_cast<size_t>(i)), lane));
+      const auto bits =
+          static_cast<uint32_t>(warp.value(element(instruction.operands[1], i), lane));
       (kTransposed ? at[minor][major] : at[major][minor]) = static_cast<uint16_t>(bits);
       (kTransposed ? at[minor + 1][major] : at[major][minor + 1]) =
           static_cast<uint16_t>(bits >> 16);

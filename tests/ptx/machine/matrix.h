@@ -14,6 +14,11 @@ inline constexpr int kRows = 16;    // of the products of a warp
 inline constexpr int kColumns = 8;  // of a piece of them
 inline constexpr int kDepth = 16;   // at most
 
+// One of several registers, or the only one.
+inline const Operand& element(const Operand& operand, size_t i) {
+  return operand.kind == Operand::kVector ? operand.parts[i] : operand;
+}
+
 // Of all IEEE halves, or of all bfloat16: by their bits.
 const float* half_values(bool is_bfloat16);
 

@@ -1,47 +1,26 @@
 // Products of a warp: mma.sync, and the arithmetic of all products.
-#include <cmath>
-#include <cstring>
+#include <vector>
 
-#include "lanes.h"
+#include "arithmetic.h"
 #include "matrix.h"
 
 namespace ptx {
 
 namespace {
 
-float from_bits(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
-uint32_t to_bits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
-
-float ieee_half_value(uint16_t bits) {
-  const uint32_t sign = uint32_t{bits} >> 15 << 31, fraction = bits & 0x3ff;
-  const int exponent = bits >> 10 & 31;
-  if (exponent == 31) return from_bits(sign | 0x7f800000 | fraction << 13);
-  if (exponent == 0) {  // 2^-24 is the least
-    const float magnitude = std::ldexp(static_cast<float>(fraction), -24);
-    return sign != 0 ? -magnitude : magnitude;
+template <class T>
+std::vector<float> tabulated() {
+  std::vector<float> all(65536);
+  for (size_t bits = 0; bits < all.size(); ++bits) {
+    all[bits] = static_cast<float>(exact(T{static_cast<uint16_t>(bits)}));
   }
-  return from_bits(sign | static_cast<uint32_t>(exponent + 112) << 23 | fraction << 13);
+  return all;
 }
-
-float bfloat16_value(uint16_t bits) { return from_bits(uint32_t{bits} << 16); }
 
 float cut(double exact) {
   const auto nearest = static_cast<float>(exact);
   const bool is_beyond = std::fabs(static_cast<double>(nearest)) > std::fabs(exact);
-  return is_beyond ? from_bits(to_bits(nearest) - 1) : nearest;
-}
-
-const Operand& element(const Operand& operand, int i) {
-  return operand.kind == Operand::kVector ? operand.parts[static_cast<size_t>(i)] : operand;
+  return is_beyond ? std::bit_cast<float>(std::bit_cast<uint32_t>(nearest) - 1) : nearest;
 }
 
 int count(const Operand& operand) {
@@ -49,7 +28,8 @@ int count(const Operand& operand) {
 }
 
 uint16_t half_of(const Warp& warp, const Operand& registers, int lane, int i) {
-  return static_cast<uint16_t>(warp.value(element(registers, i / 2), lane) >> (i % 2 * 16));
+  const Operand& two = element(registers, static_cast<size_t>(i / 2));
+  return static_cast<uint16_t>(warp.value(two, lane) >> (i % 2 * 16));
 }
 
 // D, A, B, C
@@ -72,14 +52,14 @@ Outcome multiply(Warp& warp, const Instruction& instruction, Lanes lanes) {
     for (int column = 0; column < kColumns; ++column) {
       const Operand& from = operands[3].parts[static_cast<size_t>(register_of(row, column))];
       sums.at[row][column] =
-          from_bits(static_cast<uint32_t>(warp.value(from, lane_of(row, column))));
+          std::bit_cast<float>(static_cast<uint32_t>(warp.value(from, lane_of(row, column))));
     }
   }
   add_product(left, right, kDeep, sums);
   for (int row = 0; row < kRows; ++row) {
     for (int column = 0; column < kColumns; ++column) {
       const Operand& to = operands[0].parts[static_cast<size_t>(register_of(row, column))];
-      warp.set(to, lane_of(row, column), to_bits(sums.at[row][column]));
+      warp.set(to, lane_of(row, column), std::bit_cast<uint32_t>(sums.at[row][column]));
     }
   }
   return Outcome::kDone;
@@ -88,12 +68,7 @@ Outcome multiply(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }  // namespace
 
 const float* half_values(bool is_bfloat16) {
-  static const auto tabulated = [](float (*value)(uint16_t)) {
-    std::vector<float> all(65536);
-    for (uint32_t i = 0; i < all.size(); ++i) all[i] = value(static_cast<uint16_t>(i));
-    return all;
-  };
-  static const auto halves = tabulated(ieee_half_value), bfloat16s = tabulated(bfloat16_value);
+  static const auto halves = tabulated<Half>(), bfloat16s = tabulated<Brain>();
   return is_bfloat16 ? bfloat16s.data() : halves.data();
 }
 

@@ -4,7 +4,6 @@
 // warps: whoever has waited for it knows that all have issued it, and that it has read everything.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "lanes.h"
 #include "matrix.h"
@@ -14,6 +13,8 @@ namespace ptx {
 
 inline constexpr uint64_t kNotYet = 0x7ff7dead7fbfdeadull;  // a NaN, as a float and as a double
 inline constexpr uint64_t kRemembered = 64;
+// Some groups take so many nanoseconds that meanwhile others can do what they should not.
+inline constexpr uint64_t kLongestGroup = 1 << 14, kLongGroups = 16;  // one of so many
 
 struct Products {
   // Registers that have been given to products, and what they will hold.
@@ -31,6 +32,7 @@ struct Products {
     std::vector<uint32_t> registers;
     uint64_t group = 0;
     uint64_t number = 0;  // of all products of the warp
+    uint64_t end = 0;     // of Cluster::now: the product is not done before
   };
 
   std::vector<Accumulators> accumulators;
@@ -117,7 +119,7 @@ Products::Accumulators& find_accumulators(Warp& warp, const Instruction& instruc
       for (int column = 0; column < kColumns; ++column) {
         const int32_t slot = slots[i * 4 + static_cast<size_t>(register_of(row, column))];
         const auto bits = static_cast<uint32_t>(warp.at(slot, lane_of(row, column)));
-        std::memcpy(&taken.sums[i].at[row][column], &bits, sizeof(bits));
+        taken.sums[i].at[row][column] = std::bit_cast<float>(bits);
       }
     }
   }
@@ -214,7 +216,14 @@ Outcome fence(Warp& warp, const Instruction& instruction, Lanes lanes) {
 }
 
 Outcome commit(Warp& warp, const Instruction& instruction, Lanes lanes) {
-  ++products_of(warp, instruction, lanes).n_groups;
+  Products& products = products_of(warp, instruction, lanes);
+  Cluster& cluster = warp.block.cluster;
+  const bool is_long = cluster.draw() % kLongGroups == 0;
+  const uint64_t end = is_long ? cluster.now + cluster.draw() % kLongestGroup : 0;
+  for (auto& reads : products.reads) {
+    if (reads.group == products.n_groups) reads.end = end;
+  }
+  ++products.n_groups;
   return Outcome::kDone;
 }
 
@@ -233,16 +242,22 @@ void check_memory(Warp& warp, uint64_t n_products) {
   }
 }
 
-// Whether all warps of the warpgroup have issued so many products.
-bool have_issued(const Warp& warp, const Instruction& instruction, uint64_t n_products) {
-  bool have_all = true;
+// Whether so many products are done: all warps of the warpgroup have issued them, and time has
+// passed.
+bool are_done(const Warp& warp, const Instruction& instruction, uint64_t n_products) {
+  bool all = true;
   for (int i = warp.index / 4 * 4; i < warp.index / 4 * 4 + 4; ++i) {
     const Warp& other = *warp.block.warps[static_cast<size_t>(i)];
-    if (other.products != nullptr && other.products->n_issued >= n_products) continue;
-    if (other.alive != kAll) instruction.refuse("another warp of the warpgroup ended before");
-    have_all = false;
+    if (other.products == nullptr || other.products->n_issued < n_products) {
+      if (other.alive != kAll) instruction.refuse("another warp of the warpgroup ended before");
+      all = false;
+      continue;
+    }
+    for (const auto& reads : other.products->reads) {
+      if (reads.number < n_products && reads.end > warp.block.cluster.now) all = false;
+    }
   }
-  return have_all;
+  return all;
 }
 
 void write(Warp& warp, const Instruction& instruction, const Products::Accumulators& from) {
@@ -254,9 +269,7 @@ void write(Warp& warp, const Instruction& instruction, const Products::Accumulat
         if (to != kNotYet) {
           instruction.refuse("a register of a product was written before that was waited for");
         }
-        uint32_t bits;
-        std::memcpy(&bits, &from.sums[i].at[row][column], sizeof(bits));
-        to = bits;
+        to = std::bit_cast<uint32_t>(from.sums[i].at[row][column]);
       }
     }
   }
@@ -272,7 +285,7 @@ Outcome wait(Warp& warp, const Instruction& instruction, Lanes lanes) {
     if (has_ended(reads)) n_products = reads.number + 1;
   }
   if (n_products > 0) {
-    if (!have_issued(warp, instruction, n_products)) return Outcome::kAgain;
+    if (!are_done(warp, instruction, n_products)) return Outcome::kAgain;
     for (int i = warp.index / 4 * 4; i < warp.index / 4 * 4 + 4; ++i) {
       check_memory(*warp.block.warps[static_cast<size_t>(i)], n_products);
     }

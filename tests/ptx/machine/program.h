@@ -79,6 +79,7 @@ struct Operand {
 enum class Outcome : uint8_t {
   kDone,
   kYield,  // done, but others should run before the next one: somebody waits in a loop
+  kTold,   // done, and others may now go on: whether they or the next one is first is open
   kAgain,  // nothing was done: it waits for others
 };
 

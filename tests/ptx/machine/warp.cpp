@@ -1,20 +1,13 @@
 #include <algorithm>
-#include <bit>
-#include <chrono>
 #include <string>
 
-#include "machine.h"
+#include "lanes.h"
 
 namespace ptx {
 
 namespace {
 
-uint64_t nanoseconds() {
-  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
-                               std::chrono::nanoseconds(1));
-}
-
-Lanes lane_bit(int lane) { return Lanes{1} << lane; }
+inline constexpr uint64_t kStepsAfterPoll = 32;
 
 }  // namespace
 
@@ -76,7 +69,7 @@ uint64_t Warp::special(Operand::Special which, int lane) const {
       return launch.cluster.z;
     case Operand::kGlobaltimer:
     case Operand::kClock64:
-      return nanoseconds();
+      return block.cluster.now;
     case Operand::kLanemaskLt:
       return lane_bit(lane) - 1;
     case Operand::kLanemaskLe:
@@ -189,15 +182,29 @@ Outcome Warp::execute(const Instruction& instruction, uint32_t pc, Lanes lanes) 
   return outcome;
 }
 
+void Warp::hold_back(Lanes lanes, uint64_t steps) {
+  held_ = lanes;
+  held_for_ = steps;
+}
+
 Outcome Warp::step() {
+  if (held_ != 0) {
+    const bool is_over = held_for_-- == 0;
+    const Outcome outcome = is_over ? Outcome::kAgain : step_of(alive & ~held_);
+    if (outcome != Outcome::kAgain) return outcome;
+    held_ = 0;
+  }
+  return step_of(alive);
+}
+
+Outcome Warp::step_of(Lanes left) {
   const auto& code = block.launch.kernel->code;
   if (together_) {
     if (common_ >= code.size()) throw Error("a warp ran past the end of the kernel");
     const Instruction& instruction = code[common_];
-    const Lanes lanes = gathered(instruction, alive);
+    const Lanes lanes = gathered(instruction, left);
     return lanes == 0 ? Outcome::kAgain : execute(instruction, common_, lanes);
   }
-  Lanes left = alive;
   while (left != 0) {  // the lowest instruction first: lanes meet again there
     uint32_t least = ~uint32_t{0};
     Lanes lanes = 0;
@@ -214,6 +221,8 @@ Outcome Warp::step() {
     lanes = gathered(code[least], lanes);
     if (lanes == 0) continue;
     const Outcome outcome = execute(code[least], least, lanes);
+    // Others of the warp may do what these wait for in a loop.
+    if (outcome == Outcome::kYield) hold_back(lanes, kStepsAfterPoll);
     if (outcome != Outcome::kAgain) return outcome;
   }
   return meet_apart() ? Outcome::kDone : Outcome::kAgain;
