@@ -258,6 +258,15 @@ def test_the_array_without_a_size_follows_the_others() -> None:
     assert all(at + n <= after for (at, n), (after, _) in zip(spans, spans[1:], strict=False))
 
 
+@pytest.mark.parametrize("shared", [0, 1024])
+def test_nothing_lies_between_the_names_and_the_array_without_a_size(shared: int) -> None:
+    """Where that begins is for its alignment to say."""
+    body = shared_array(100, 4) + "st.shared.u32 [memory+{}], 1;"
+    execute(body.format(96), shared=shared)
+    with pytest.raises(RuntimeError, match="outside"):
+        execute(body.format(100), shared=shared)
+
+
 def test_memory_that_nobody_wrote_is_no_zero() -> None:
     found = np.zeros(1, np.uint32)
     execute(
