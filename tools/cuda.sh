@@ -22,5 +22,5 @@ execute() {
 }
 device=tests/kernels/test_device
 execute 80 tests/cuda/test_bindings.py "$device"{,_batch,_check,_lorentz,_stream}.py
-execute 90a tests/cuda/test_bindings.py "$device"{,_batch,_check,_lorentz,_mainloop,_stream}.py
-execute 90a-wgmma "$device"{,_batch,_stream}.py
+execute 90 tests/cuda/test_bindings.py "$device"{,_batch,_check,_lorentz,_mainloop,_stream}.py
+execute 90-wgmma "$device"{,_batch,_stream}.py

@@ -18,22 +18,21 @@ from tests.cuda.compiled import COMPILER, ROOT, each, once, run
 
 MACHINE = ROOT / "tests/ptx/machine"
 BINDINGS = ROOT / "cpp/bindings"
-CAPABILITIES = {"80": 80, "90a": 90}
+TARGETS = ("compute_80", "compute_90a")
 HOST = "-fPIC,-fvisibility=hidden,-ffp-contract=off"
 COMMON = ["-ccbin", str(COMPILER), f"-Xcompiler={HOST}", "-std=c++20", "-cudart", "none"]
 INCLUDES = [f"-I{ROOT / 'cpp/include'}", f"-I{ROOT / 'cpp/src'}"]
 
 
-def as_built(architecture: str) -> Path:
-    """The module for one architecture as nvcc names it, 80 or 90a."""
-    capability = CAPABILITIES[architecture]
+def as_built() -> Path:
+    """The module, with the PTX of every architecture: TAMIS_PTX_CAPABILITY chooses among them."""
     nvcc = shutil.which(os.environ.get("CUDACXX", "nvcc"))
     if nvcc is None:
         pytest.fail("there is no nvcc: name it by CUDACXX")
     version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
-    module = _module(nvcc, version, f"compute_{architecture}")
+    module = _module(nvcc, version)
     sources = [path for path in MACHINE.glob("*.cpp") if not path.stem.startswith("exports")]
-    flags = [*COMMON, "-O2", f"-DTAMIS_PTX_CAPABILITY={capability}", f"-I{MACHINE}"]
+    flags = [*COMMON, "-O2", f"-I{MACHINE}"]
 
     def make(folder: Path) -> None:
         objects = _objects(nvcc, folder, sources, lambda _: flags)
@@ -45,13 +44,14 @@ def as_built(architecture: str) -> Path:
     return once("_cuda.so", state, [*sources, *MACHINE.glob("*.h")], make)
 
 
-def _module(nvcc: str, version: str, target: str) -> Path:
+def _module(nvcc: str, version: str) -> Path:
     """All but the runtime, in one object."""
     pybind11 = pytest.importorskip("pybind11")
     common = [*COMMON, "-O3", "-DNDEBUG", *INCLUDES]
-    kernels = [*common, "-gencode", f"arch={target},code={target}", "--no-compress"]
+    targets = [f"-gencode=arch={target},code={target}" for target in TARGETS]
+    kernels = [*common, *targets, "--no-compress"]
     bindings = [
-        *(*common, f'-DTAMIS_CUDA_ARCHITECTURES="{target}"'),
+        *(*common, f'-DTAMIS_CUDA_ARCHITECTURES="{",".join(TARGETS)}"'),
         *(f"-isystem={pybind11.get_include()}", f"-isystem={sysconfig.get_path('include')}"),
     ]
     folder = ROOT / "cpp/src/cuda"

@@ -3,8 +3,8 @@
 Addresses are those of host memory, the only device is 0, and streams finish at once. Nothing is
 checked as in library.py, which makes it several times faster.
 
-TAMIS_CUDA_AS_BUILT=90a, or 80, puts the module that nvcc builds in its place: see as_built.py. With
-90a-wgmma, that is its mainloop from the start.
+TAMIS_CUDA_AS_BUILT=90, or 80, puts the module that nvcc builds in its place, on a device of this
+compute capability: see as_built.py. With 90-wgmma, that is its mainloop from the start.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ VERSIONS = Path(__file__).with_name("versions.h")
 def emulated_cuda() -> ModuleType:
     """The module, compiled anew where a source has changed."""
     if wanted := os.environ.get("TAMIS_CUDA_AS_BUILT"):
-        architecture, _, mainloop = wanted.partition("-")
-        module = _load(as_built(architecture))
+        os.environ["TAMIS_PTX_CAPABILITY"], _, mainloop = wanted.partition("-")
+        module = _load(as_built())
         module.use_mainloop(0, mainloop or "mma")
         return module
     pybind11 = pytest.importorskip("pybind11")  # a build tool, which `make test` installs

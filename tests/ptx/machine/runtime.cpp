@@ -9,6 +9,19 @@
 #include <string>
 
 namespace ptx {
+
+int capability() {
+  static const int asked = [] {
+    const char* const words = std::getenv("TAMIS_PTX_CAPABILITY");
+    const int found = words == nullptr ? 90 : std::atoi(words);
+    if (found != 80 && found != 90) throw Error("TAMIS_PTX_CAPABILITY is 80 or 90");
+    return found;
+  }();
+  return asked;
+}
+
+size_t most_shared() { return size_t{capability() == 80 ? 163u : 227u} << 10; }
+
 namespace {
 
 constexpr int kDevices = 1, kMultiprocessors = 4, kVersion = 13000;
@@ -163,10 +176,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int ordinal
   if (const auto status = ptx::check_device(ordinal); status != cudaSuccess) return status;
   switch (which) {
     case cudaDevAttrComputeCapabilityMajor:
-      *value = ptx::kCapability / 10;
+      *value = ptx::capability() / 10;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
-      *value = ptx::kCapability % 10;
+      *value = ptx::capability() % 10;
       return cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
       *value = ptx::kMultiprocessors;
@@ -175,7 +188,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int ordinal
       *value = static_cast<int>(ptx::kSharedUnasked);
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = static_cast<int>(ptx::kMostShared);
+      *value = static_cast<int>(ptx::most_shared());
       return cudaSuccess;
     case cudaDevAttrMaxThreadsPerBlock:
       *value = static_cast<int>(ptx::kMostThreads);

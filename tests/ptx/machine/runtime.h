@@ -12,15 +12,12 @@
 
 namespace ptx {
 
-#ifndef TAMIS_PTX_CAPABILITY
-#define TAMIS_PTX_CAPABILITY 90
-#endif
-inline constexpr int kCapability = TAMIS_PTX_CAPABILITY;  // 10 * major + minor
-static_assert(kCapability == 80 || kCapability == 90, "the facts of other devices are not here");
+// 10 * major + minor: 90, or what TAMIS_PTX_CAPABILITY says when a program first asks.
+int capability();
+size_t most_shared();  // bytes of a block, after a grant
 
 inline constexpr size_t kSharedUnasked = 48 << 10;  // static and dynamic; more after a grant only
-inline constexpr size_t kMostShared = (kCapability == 80 ? 163 : 227) << 10;
-inline constexpr unsigned kMostThreads = 1024;  // of a block
+inline constexpr unsigned kMostThreads = 1024;      // of a block
 inline constexpr unsigned kMostClusterUnasked = 8, kMostCluster = 16;
 
 struct Image;  // the PTX of one source

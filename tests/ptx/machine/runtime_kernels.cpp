@@ -91,8 +91,8 @@ int target_of(const std::string& text) {
   char* rest = nullptr;
   const long target = std::strtol(text.c_str() + found + word.size(), &rest, 10);
   const bool is_alone = *rest == 'a' || *rest == 'f';
-  return target <= kCapability && (!is_alone || target == kCapability) ? static_cast<int>(target)
-                                                                       : 0;
+  return target <= capability() && (!is_alone || target == capability()) ? static_cast<int>(target)
+                                                                         : 0;
 }
 
 void parse_best(Image& image) {
@@ -102,7 +102,7 @@ void parse_best(Image& image) {
   }
   if (best == nullptr) {
     throw Error("the program has no PTX for compute capability " +
-                std::to_string(kCapability / 10) + "." + std::to_string(kCapability % 10) +
+                std::to_string(capability() / 10) + "." + std::to_string(capability() % 10) +
                 ", or none that is not compressed");
   }
   image.kernels = parse(*best);

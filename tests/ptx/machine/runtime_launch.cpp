@@ -37,7 +37,7 @@ size_t most_dynamic(const Entry& entry, const Kernel& kernel) {
 
 cudaError_t grant(Entry& entry, int bytes) {
   const size_t fixed = find_kernel(entry).shared_bytes;
-  if (bytes < 0 || fixed + static_cast<size_t>(bytes) > kMostShared) {
+  if (bytes < 0 || fixed + static_cast<size_t>(bytes) > most_shared()) {
     return failed(cudaErrorInvalidValue, std::to_string(bytes) + " bytes of dynamic and " +
                                              std::to_string(fixed) +
                                              " of static shared memory for a kernel");
@@ -49,7 +49,7 @@ cudaError_t grant(Entry& entry, int bytes) {
 cudaError_t check_cluster(const Entry& entry, dim3 grid, dim3 cluster) {
   const uint64_t blocks = count(cluster);
   if (blocks == 1) return cudaSuccess;
-  if (kCapability < 90) return failed(cudaErrorNotSupported, "this device has no clusters");
+  if (capability() < 90) return failed(cudaErrorNotSupported, "this device has no clusters");
   if (blocks == 0 || blocks > (entry.large_clusters ? kMostCluster : kMostClusterUnasked)) {
     return failed(cudaErrorInvalidClusterSize, text_of(cluster) + " blocks in a cluster");
   }
@@ -169,7 +169,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
         kernel.most_threads != 0 ? kernel.most_threads : static_cast<int>(ptx::kMostThreads);
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(ptx::most_dynamic(*entry, kernel));
     attributes->sharedSizeBytes = kernel.shared_bytes;
-    attributes->ptxVersion = attributes->binaryVersion = ptx::kCapability;
+    attributes->ptxVersion = attributes->binaryVersion = ptx::capability();
   } catch (const ptx::Error& error) {
     return ptx::failed(cudaErrorInvalidPtx, error.what());
   }

@@ -95,7 +95,7 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap* to, CUtensorMapDataType type, cuuin
                                 const cuuint32_t* box, const cuuint32_t* steps,
                                 CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
                                 CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill outside) {
-  if (ptx::kCapability < 90) return CUDA_ERROR_NOT_SUPPORTED;
+  if (ptx::capability() < 90) return CUDA_ERROR_NOT_SUPPORTED;
   if (to == nullptr || !ptx::is_multiple(reinterpret_cast<uintptr_t>(to), 64)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
