@@ -35,7 +35,7 @@ def here(found: Any) -> Any:
     return tuple(map(here, found)) if isinstance(found, tuple) else getattr(found, "values", found)
 
 
-@pytest.mark.parametrize(("d", "at_once"), [(5, 40), (64, 1 << 20)])
+@pytest.mark.parametrize(("d", "at_once"), [(5, 40), (64, 1 << 20), (520, 90)])
 def test_device_arrays_give_the_bits_of_the_cpu(
     d: int, at_once: int, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
