@@ -243,7 +243,7 @@ def test_two_commands_on_one_run(tmp_path: Path) -> None:
     codes = [process.returncode for process in both]
     assert 0 in codes and set(codes) <= {0, 5}
     for code, error in zip(codes, errors, strict=True):
-        assert ("is in use by process" in error) == (code == 5)
+        assert ("is in use by " in error) == (code == 5)  # its number may not be there yet
     assert call(*dedup(tmp_path / "alone", "--quiet", "--eps", 0.1)).code == 0
     assert snapshot(tmp_path / "run") == snapshot(tmp_path / "alone")
 
