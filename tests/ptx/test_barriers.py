@@ -240,3 +240,8 @@ def test_memory_of_a_block_that_ended_is_not_there() -> None:
     """
     with pytest.raises(RuntimeError, match="has ended"):
         execute(body, grid=2, cluster=2)
+
+
+def test_a_grid_is_made_of_whole_clusters() -> None:
+    with pytest.raises(RuntimeError, match="the grid is not made of whole clusters"):
+        execute("mov.u32 %r1, 0;", grid=3, cluster=2)

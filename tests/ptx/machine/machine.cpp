@@ -144,9 +144,11 @@ std::vector<ParameterBytes> packed(const Kernel& kernel, const void* const* argu
 
 void run(const Launch& launch) {
   std::mt19937_64 random(launch.seed);
-  const Size& grid = launch.grid;
-  const Size clusters{grid.x / launch.cluster.x, grid.y / launch.cluster.y,
-                      grid.z / launch.cluster.z};
+  const Size &grid = launch.grid, &cluster = launch.cluster;
+  if (grid.x % cluster.x != 0 || grid.y % cluster.y != 0 || grid.z % cluster.z != 0) {
+    throw Error("the grid is not made of whole clusters");
+  }
+  const Size clusters{grid.x / cluster.x, grid.y / cluster.y, grid.z / cluster.z};
   std::vector<uint64_t> order(clusters.count());
   for (uint64_t i = 0; i < order.size(); ++i) order[i] = i;
   std::shuffle(order.begin(), order.end(), random);

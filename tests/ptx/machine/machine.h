@@ -1,6 +1,7 @@
 // A machine that executes PTX: clusters one after another, the warps of a cluster in turn, the
-// lanes of a warp together where they are at the same instruction. One host thread; what is
-// asynchronous is done at the latest when somebody waits for it.
+// lanes of a warp together where they are at the same instruction, but for some that are held back
+// now and then. One host thread; what is asynchronous is done at the latest when somebody waits for
+// it.
 //
 // Addresses: global memory is the host's. Shared memory has 32-bit addresses, its dynamic part
 // begins at kSharedBase; bits 24 and up hold the rank of the block in its cluster, plus one where
